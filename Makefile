@@ -1,0 +1,31 @@
+# Everything sets itself up: a venv in .venv, versions as in constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint bench docs clean
+
+demo: .venv/installed  ## trains on 2,624 real photos of solar cells, evaluates, asks two photos
+	$(BIN)/vizsla demo
+
+test: .venv/installed  ## every test
+	$(BIN)/pytest
+
+lint: .venv/installed  ## ruff, mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: .venv/installed  ## measures the claims, side by side; writes bench/results.md
+	$(BIN)/python bench/run
+
+docs: .venv/installed  ## the pages that are built from what the code says
+	$(BIN)/python docs/build.py
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,lite,dev]'
+	touch $@
+
+clean:  ## all but the runs
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
