@@ -1,0 +1,34 @@
+"""Made pictures as the loop gets them: checked, labelled, and ready to be read in batches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from vizsla.training import check, layouts
+from vizsla.training.data import Photos
+from vizsla.training.execution import Execution
+from vizsla.vision.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXECUTION = Execution(
+    threads=1,
+    loader_workers=0,
+    memory_format="channels_last",
+    precision="float32",
+    engine="torch",
+    torch=torch.__version__,
+    machine="the tests'",
+)
+
+
+def photos_in(folder: Path, size: int = 16, workers: int = 0) -> Photos:
+    """All photos of a folder of class folders, in the order of their names, `size` pixels square."""
+    listing = layouts.read({"training": folder})
+    spec = Preprocessing(size=size)
+    checked = check.check(listing, spec, 1, lambda _done, _total: None)
+    return Photos(checked.photos, listing.classes, spec, replace(EXECUTION, loader_workers=workers))

@@ -1,0 +1,53 @@
+"""What has to be asked of this machine without torch: its cores, and whether a process still runs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+def cpus() -> int:
+    """The cores this process may use: VIZSLA_CPUS if a launcher shared them out, else what the system allows."""
+    given = os.environ.get("VIZSLA_CPUS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that cannot be mistaken for a later one with the same number."""
+
+    pid: int
+    started: float
+    """Seconds after the machine was: a clock that is put right does not change them."""
+    boot: str
+
+    @classmethod
+    def of(cls, pid: int) -> Process:
+        """The running process `pid`. Raises psutil.NoSuchProcess if it has ended."""
+        return cls(pid, _started(psutil.Process(pid)), _boot_id())
+
+    def alive(self) -> bool:
+        """Whether this very process still runs. A zombie has ended."""
+        if self.boot != _boot_id():
+            return False
+        try:
+            found = psutil.Process(self.pid)
+            return abs(_started(found) - self.started) < 2 and found.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+def _started(process: psutil.Process) -> float:
+    return process.create_time() - psutil.boot_time()
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # not Linux
+        return f"{psutil.boot_time():.0f}"

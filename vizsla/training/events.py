@@ -1,0 +1,74 @@
+"""What the loop tells those who watch it. An event carries what happened, never the loop itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vizsla.training.scores import Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Training begins, or goes on from a checkpoint."""
+
+    epochs: int
+    steps_per_epoch: int
+    images: int
+    """Training photos in an epoch."""
+    from_epoch: int
+    """Epochs that a checkpoint had finished; 0 for a fresh start."""
+    from_global_step: int
+    """Steps, training and evaluation together, that the checkpoint had done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One optimizer step is done."""
+
+    epoch: int
+    """Counts from 1, as people do."""
+    step: int
+    """Counts training steps over the whole run, from 0."""
+    global_step: int
+    """Counts training and evaluation steps together, from 0."""
+    step_in_epoch: int
+    loss: float
+    lr: float
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEnd:
+    """An epoch is trained and measured on the valid photos."""
+
+    epoch: int
+    step: int
+    global_step: int
+    train_loss: float
+    """Mean over the epoch's training photos, as they were trained on (dropout, flips and label smoothing included)."""
+    valid: Scores
+    kept: bool
+    """Whether its weights are the best so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Training is over; the weights of `epoch` are kept."""
+
+    epochs: int
+    epoch: int
+    train_loss: float
+    valid_loss: float
+    valid_accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """An observer asks the loop to end. `reason` is for a person."""
+
+    reason: str
+
+
+Event = Started | Step | EpochEnd | Finished
+See = Callable[[Event], Stop | None]
