@@ -1,0 +1,132 @@
+"""`vizsla train`: start or resume a training, wait for it, say what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vizsla.cli.options import Json, Settings, Terminated, WorkspaceDir, pairs, print_json
+from vizsla.errors import JobError, UserError
+
+if TYPE_CHECKING:
+    from vizsla.console.live import Live
+    from vizsla.jobdir import JobDir
+
+
+def train(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", help="One folder of photos a class; docs/data.md has the other layouts."),
+    ] = None,
+    settings: Settings = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option("--channel", metavar="NAME=DIR", help="In place of DIR: train, valid and test each in a folder."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="What to call the job. Default: DIR's name and the time.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="NAME", help="Go on with a job that was stopped or killed.")
+    ] = None,
+    as_json: Json = False,
+    workspace: WorkspaceDir = None,
+) -> None:
+    """Train a classifier on a folder of photos."""
+    from vizsla.api import training
+    from vizsla.console.live import Live
+    from vizsla.workspace import Workspace
+
+    place = Workspace.at(workspace)
+    if resume and (folder or settings or channel or name):
+        raise UserError("--resume goes on with a job as it was planned.", "Give it the job's name and nothing else.")
+    with Live(as_json) as live:  # before the job starts, so that it never runs without somebody who hears Ctrl-C
+        if resume:
+            job = training.resume(resume, place)
+        else:
+            job = training.submit(training.Request(channels(folder, channel), pairs(settings, "--set"), name), place)
+        ended = wait(job, live)
+    document = training.document(job)
+    if as_json:
+        print_json(document)
+    elif document["bundle"]:
+        typer.echo(summary(document))
+    finish(ended, document, _exit_code(job))
+
+
+def _exit_code(job: JobDir) -> int:
+    from vizsla.jobdir import advance
+
+    last = advance(job)
+    return last.exit_code if last else 0
+
+
+def channels(folder: Path | None, given: list[str] | None) -> dict[str, Path]:
+    """DIR as the training channel, or the channels that were named."""
+    named = {name: Path(path) for name, path in pairs(given, "--channel").items()}
+    if folder and named:
+        raise UserError("DIR and --channel exclude each other.", "Use --channel train=DIR --channel valid=DIR …")
+    if not folder and not named:
+        raise UserError("No photos are named.", "Say where they are: vizsla train DIR")
+    return named or {"training": folder or Path()}
+
+
+def wait(job: JobDir, live: Live) -> int:
+    """Follows a job to its end. Ctrl-C and SIGTERM stop it; a second Ctrl-C kills it.
+
+    Returns 0, or the exit code of a command that was ended so: 130 or 143.
+    """
+    from vizsla.api import training
+
+    watch = training.watching(job, live.line, live.progress)
+    try:
+        training.follow(job, watch)
+    except (KeyboardInterrupt, Terminated) as signal:
+        ended = 143 if isinstance(signal, Terminated) else 130
+    else:
+        return 0
+    try:
+        training.stop(job, watch)
+    except (KeyboardInterrupt, Terminated):
+        training.kill(job)
+    return ended
+
+
+def finish(ended: int, document: Mapping[str, Any], exit_code: int) -> None:
+    """Leaves with the exit code the design gives this end; a job that failed says why."""
+    from vizsla.console.text import safe
+
+    status, reason = document["status"], document["reason"]
+    if status == "Failed" and not ended:
+        kind = UserError if exit_code == UserError.exit_code else JobError
+        raise kind(reason, document["hint"] or "")
+    if status in ("Failed", "Stopped"):
+        said = safe(reason.rstrip("."))
+        typer.echo(f"{status}: {said}.\nGo on with: vizsla train --resume {document['name']}", err=True)
+    if ended or (status == "Stopped" and not document["bundle"]):
+        raise typer.Exit(ended or 1)
+
+
+def summary(document: Mapping[str, Any]) -> str:
+    """What a person wants to know after a training, and what to type next."""
+    from vizsla.console.text import columns, duration, listed, percent
+
+    metrics, images = document["metrics"], document["images"]
+    rows = [
+        (
+            "job",
+            f"{document['name']} ({document['status']}, {document['epochs']} epochs, {duration(document['seconds'])})",
+        ),
+        ("classes", f"{len(document['classes'])}: {listed(document['classes'])}"),
+        ("photos", f"{images['train']} to train, {images['valid']} to validate, {images['test']} held out"),
+        ("valid", f"loss {metrics['valid_loss']:.4f}, accuracy {percent(metrics['valid_accuracy'])}"),
+    ]
+    if images["bad"]:
+        rows.insert(3, ("left out", f"{len(images['bad'])}: {listed([bad['file'] for bad in images['bad']], 3)}"))
+    if metrics["test_accuracy"] is not None:
+        rows.append(("held out", f"loss {metrics['test_loss']:.4f}, accuracy {percent(metrics['test_accuracy'])}"))
+    rows.append(("bundle", document["bundle"]))
+    return f"\n{columns(rows)}\n\nAsk it: vizsla predict {document['name']} PHOTO"
