@@ -1,0 +1,111 @@
+"""The trials of a sweep as their folders say they are: state, hyperparameters, curve, objective. Nothing is cached.
+
+A trial is an ordinary job. The built-in classifier's counts with its kept epoch, also when it was stopped early or
+killed; a script's with the last match of its metric, as at AWS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from vizsla import jobdir, records
+from vizsla.job import CLASSIFIER, Job, now
+from vizsla.jobdir import Attempt, JobDir
+from vizsla.records import Record
+from vizsla.tuning.search import State, Tried
+from vizsla.tuning.spec import CLASSIFIER_METRICS, Sweep
+from vizsla.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial, as it is now."""
+
+    number: int
+    folder: JobDir
+    hyperparameters: Mapping[str, str]
+    """Those that are searched."""
+    attempt: Attempt | None
+    attempts: int
+    curve: tuple[float, ...]
+    """The objective after each epoch, or at each match of a script's metric."""
+    objective: float | None
+    seconds: float
+
+    @property
+    def running(self) -> bool:
+        return self.attempt is None or not self.attempt.finished
+
+    @property
+    def status(self) -> str:
+        return self.attempt.state if self.attempt else "InProgress"
+
+    def tried(self) -> Tried:
+        """What the search is told. A trial that ended without a value is a failed one, whatever it is called."""
+        state: State = "InProgress" if self.running else self._ended()
+        return Tried(self.number, dict(self.hyperparameters), self.objective, state, self.curve)
+
+    def _ended(self) -> State:
+        if self.objective is None:
+            return "Stopped" if self.status == "Stopped" else "Failed"
+        return "Stopped" if self.status == "Stopped" else "Completed"
+
+
+def read_all(sweep: Sweep, workspace: Workspace) -> list[Trial]:
+    """The trials there are, the first first. A folder whose job was never written down is no trial yet."""
+    found: list[Trial] = []
+    for number in range(1, sweep.max_jobs + 1):
+        folder = JobDir(workspace.path / "training" / sweep.trial_name(number))
+        if (folder.path / "job.json").exists():
+            found.append(read(sweep, number, folder))
+    return found
+
+
+def read(sweep: Sweep, number: int, folder: JobDir) -> Trial:
+    """One trial, its state moved on to what it really is."""
+    job, attempt = folder.job(), jobdir.advance(folder)
+    attempts = folder.attempts()
+    curve, objective = scored(job, sweep.objective, records.read(folder.records))
+    if attempt and attempt.state == "Failed" and job.entry_point != CLASSIFIER:
+        objective = None  # AWS counts no failed job; a classifier that was killed still has its finished epochs
+    return Trial(
+        number=number,
+        folder=folder,
+        hyperparameters={name: job.hyperparameters[name] for name in sweep.ranges},
+        attempt=attempt,
+        attempts=len(attempts),
+        curve=curve,
+        objective=objective,
+        seconds=sum(seconds(each) for each in attempts),
+    )
+
+
+def scored(job: Job, objective: str, found: Sequence[Record]) -> tuple[tuple[float, ...], float | None]:
+    """The objective's curve and the value the trial counts with, None if there is none yet."""
+    if job.entry_point != CLASSIFIER:
+        values = _values(found, objective)
+        return tuple(values), values[-1] if values else None
+    values = _values(found, CLASSIFIER_METRICS[objective])
+    losses = _values(found, "valid_loss")[: len(values)]
+    kept = min(range(len(losses)), key=losses.__getitem__, default=None)
+    return tuple(values), None if kept is None else values[kept]
+
+
+def best(trials: Sequence[Trial], sweep: Sweep) -> Trial | None:
+    """The trial with the best objective; the first of equals. One without a value is never best."""
+    sign = 1 if sweep.direction == "minimize" else -1
+    counted = [trial for trial in trials if trial.objective is not None and not trial.running]
+    return min(counted, key=lambda trial: (sign * (trial.objective or 0.0), trial.number), default=None)
+
+
+def seconds(attempt: Attempt) -> float:
+    """How long an attempt took, or has taken."""
+    end = datetime.fromisoformat(attempt.ended or now())
+    return (end - datetime.fromisoformat(attempt.created)).total_seconds()
+
+
+def _values(found: Sequence[Record], name: str) -> list[float]:
+    metrics = [record.value for record in found if record.kind == "metric" and record.name == name]
+    return [float(value) for value in metrics if isinstance(value, int | float)]
