@@ -1,0 +1,57 @@
+"use strict";
+/* Draws each figure of the page in the page's own colours, again when these change, and narrower for paper. */
+(() => {
+  const PAPER_WIDTH = 660;
+  const root = document.documentElement;
+  const plots = [...document.querySelectorAll("figure.chart")].map((figure) => ({
+    box: figure.querySelector(".plot"),
+    spec: JSON.parse(figure.querySelector("script").textContent),
+  }));
+
+  const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+
+  const theme = () => {
+    const looks = {
+      "font.color": colour("--soft"),
+      "hoverlabel.bgcolor": colour("--paper"),
+      "hoverlabel.bordercolor": colour("--rule"),
+      "hoverlabel.font.color": colour("--ink"),
+      "modebar.color": colour("--soft"),
+      "modebar.activecolor": colour("--accent"),
+      "modebar.bgcolor": "rgba(0,0,0,0)",
+    };
+    for (const axis of ["xaxis", "yaxis"]) {
+      looks[`${axis}.gridcolor`] = looks[`${axis}.linecolor`] = colour("--rule");
+    }
+    return looks;
+  };
+
+  const put = (target, path, value) => {
+    const keys = path.split(".");
+    const last = keys.pop();
+    keys.reduce((place, key) => (place[key] ??= {}), target)[last] = value;
+  };
+
+  const draw = ({ box, spec }) => {
+    const layout = structuredClone(spec.layout);
+    Object.entries(theme()).forEach(([path, value]) => put(layout, path, value));
+    Plotly.newPlot(box, spec.data, layout, {
+      responsive: true,
+      displaylogo: false,
+      modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], // named, for some of the others leave the page
+    });
+  };
+
+  const repaint = (size) => plots.forEach(({ box }) => Plotly.relayout(box, { ...theme(), ...size }));
+
+  plots.forEach(draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => repaint({}));
+  addEventListener("beforeprint", () => {
+    root.classList.add("print");
+    repaint({ width: PAPER_WIDTH, autosize: false });
+  });
+  addEventListener("afterprint", () => {
+    root.classList.remove("print");
+    repaint({ width: null, autosize: true });
+  });
+})();
