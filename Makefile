@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test test-contract lint bench docs clean
 
 demo: .venv/installed  ## trains on 2,624 real photos of solar cells, evaluates, asks two photos
 	$(BIN)/vizsla demo
 
 test: .venv/installed  ## every test
 	$(BIN)/pytest
+
+test-contract: .venv/installed .venv-contract/installed  ## scripts under vizsla and under AWS's own launcher, compared
+	$(BIN)/pytest tests/contract
 
 lint: .venv/installed  ## ruff, mypy
 	$(BIN)/ruff check
@@ -27,5 +30,11 @@ docs: .venv/installed  ## the pages that are built from what the code says
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,lite,dev]'
 	touch $@
 
+# AWS's launcher brings scipy, gevent and boto3 in versions of its own, and a C extension to build.
+.venv-contract/installed: tests/contract/requirements.txt
+	$(PYTHON) -m venv .venv-contract
+	.venv-contract/bin/pip install --quiet --requirement tests/contract/requirements.txt
+	touch $@
+
 clean:  ## all but the runs
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-contract build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

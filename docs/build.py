@@ -15,7 +15,10 @@ from vizsla.job import Launch
 from vizsla.plan import Plan
 
 DOCS = Path(__file__).parent
-COMMANDS = ("train", "predict", "evaluate", "data check", "data import", "models", "demo")
+COMMANDS = (
+    *("train", "run", "tune", "report", "ps", "show", "logs", "stop", "rm", "rebuild"),
+    *("predict", "evaluate", "data check", "data import", "models", "demo"),
+)
 
 SETTINGS_TOP = """# Settings
 

@@ -20,6 +20,7 @@ from tests.conftest import Run
 
 HEAVY = {"torch", "torchvision", "timm", "numpy", "PIL", "sklearn", "scipy", "safetensors", "psutil", "optuna", "onnx"}
 COMMANDS = ["train", "predict", "evaluate", "data", "data check", "data import", "models", "demo"]
+COMMANDS += ["run", "tune", "report", "ps", "show", "logs", "stop", "rm", "rebuild"]
 
 
 def loaded(*arguments: str) -> set[str]:
@@ -40,12 +41,12 @@ def test_help_loads_nothing_heavy() -> None:
     assert not libraries(loaded("--help")) & (HEAVY | {"pydantic", "pydantic_core"})
 
 
-@pytest.mark.parametrize("command", ["", "--version", "train --help", "data check --help", "predict --help"])
+@pytest.mark.parametrize("command", ["", "--version", "train --help", "run --help", "tune --help", "ps --help"])
 def test_no_explanation_loads_what_trains(command: str) -> None:
     assert not libraries(loaded(*command.split())) & HEAVY
 
 
-@pytest.mark.parametrize("command", ["", "--help", "train --help", "data check --help", "predict --help"])
+@pytest.mark.parametrize("command", ["", "--help", "train --help", "run --help", "tune --help", "ps --help"])
 def test_an_explanation_takes_the_command_line_only(command: str) -> None:
     ours = {name for name in loaded(*command.split()) if re.fullmatch(r"vizsla(\..+)?", name)}
     assert {name for name in ours if not name.startswith("vizsla.cli")} <= {"vizsla", "vizsla.errors"}
@@ -120,3 +121,11 @@ def test_who_has_read_enough_is_told_nothing_more(tmp_path: Path, arguments: lis
     )
     os.close(writer)
     assert done.stderr == ""
+
+
+def test_the_public_names_cost_nothing_until_they_are_asked_for() -> None:
+    code = "import sys, vizsla; print(*sys.modules); vizsla.Estimator; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = ({name.partition(".")[0] for name in line.split()} for line in done.stdout.splitlines())
+    assert not before & (HEAVY | {"pydantic", "rich", "typer"})
+    assert not after & {"torch", "torchvision", "timm", "optuna", "PIL", "sklearn"}

@@ -41,6 +41,9 @@ OTHER = {
     "evaluate.test": "false",
 }
 LAUNCH = {
+    "max_runtime": "10min",
+    "stop_grace": "30s",
+    "script.install": "true",
     "log.level": "debug",
     "run.threads": "1",
     "run.loader_workers": "0",

@@ -1,6 +1,46 @@
 """vizsla: a folder of photos becomes a tuned, debugged, profiled and served image classifier."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from vizsla.errors import JobError, UserError, VizslaError
 
-__all__ = ["JobError", "UserError", "VizslaError", "__version__"]
+if TYPE_CHECKING:
+    from vizsla.sdk import (
+        CategoricalParameter,
+        ContinuousParameter,
+        Estimator,
+        HyperparameterTuner,
+        IntegerParameter,
+        PyTorch,
+        WarmStartConfig,
+        WarmStartTypes,
+        attach,
+    )
+
+__all__ = [
+    "CategoricalParameter",
+    "ContinuousParameter",
+    "Estimator",
+    "HyperparameterTuner",
+    "IntegerParameter",
+    "JobError",
+    "PyTorch",
+    "UserError",
+    "VizslaError",
+    "WarmStartConfig",
+    "WarmStartTypes",
+    "__version__",
+    "attach",
+]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """The Python face, loaded when it is first asked for: the command line and the worker never need it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from vizsla import sdk
+
+    return getattr(sdk, name)

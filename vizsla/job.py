@@ -10,9 +10,9 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from vizsla import keys
 from vizsla.errors import UserError
@@ -20,12 +20,22 @@ from vizsla.errors import UserError
 CLASSIFIER = "classifier"
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")  # AWS's pattern for names of jobs and endpoints
 MAX_NAME_LENGTH = 63
+DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|h)?")
+UNITS = {"s": 1, "min": 60, "h": 3600}
 CHANNEL = re.compile(r"[A-Za-z0-9\.\-_]{1,64}")  # AWS's pattern for channel names
 
 
 def now() -> str:
     """This moment as ISO 8601 in UTC, to the millisecond."""
     return iso(time.time())
+
+
+def duration(text: str) -> float:
+    """ "90", "90s", "10min", "2h" → seconds. Raises ValueError."""
+    found = DURATION.fullmatch(text.strip())
+    if not found:
+        raise ValueError("write a time as 90s, 10min or 2h")
+    return float(found[1]) * UNITS[found[2] or "s"]
 
 
 def iso(unix_s: float) -> str:
@@ -51,11 +61,47 @@ class RunSettings(keys.Section):
     """Layout of images in memory: channels_last (by default, the faster one on CPUs) or contiguous."""
 
 
+class ScriptSettings(keys.Section):
+    """What is done for a script before it starts."""
+
+    install: bool = False
+    """Install the requirements.txt beside a script into the job's folder; without it they are only named."""
+
+
+def _seconds(value: Any) -> Any:
+    return duration(value) if isinstance(value, str) else value
+
+
 class Launch(keys.Section):
     """Settings that change how a job runs, never what it computes from its plan."""
 
+    max_runtime: Annotated[float | None, BeforeValidator(_seconds)] = Field(None, gt=0)
+    """Stop the job after this long: seconds, or 90s, 10min, 2h. What it has finished is kept."""
+    stop_grace: Annotated[float, BeforeValidator(_seconds)] = Field(120.0, gt=0, le=3600)
+    """How long a job that was asked to stop may take before it is killed; SageMaker gives 120 s."""
+    script: ScriptSettings = ScriptSettings()
     log: LogSettings = LogSettings()
     run: RunSettings = RunSettings()
+
+
+class Metric(BaseModel):
+    """A number in a script's output: the first group of `regex` in each line that has it, as at SageMaker."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=255)
+    regex: str = Field(min_length=1, max_length=500)
+
+    @field_validator("regex")
+    @classmethod
+    def _has_a_group(cls, regex: str) -> str:
+        try:
+            groups = re.compile(regex).groups
+        except re.error as error:
+            raise ValueError(f"is no regular expression ({error})") from error
+        if groups < 1:
+            raise ValueError("has no group: put the number in parentheses, such as loss=([0-9.]+);")
+        return regex
 
 
 class Job(BaseModel):
@@ -65,6 +111,9 @@ class Job(BaseModel):
 
     name: str
     entry_point: str = CLASSIFIER
+    source: str | None = None
+    """The absolute path of the folder a script lies in; None for the built-in classifier."""
+    metrics: tuple[Metric, ...] = ()
     hyperparameters: dict[str, str] = {}
     channels: dict[str, str]
     """Channel name to the absolute path of its folder."""

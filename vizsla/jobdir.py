@@ -7,12 +7,14 @@ attempts/; the worker writes checkpoints/, model/ and output/, which is what Sag
 from __future__ import annotations
 
 import fcntl
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from vizsla import source
 from vizsla.errors import UserError, VizslaError
 from vizsla.files import read_json, write_json
 from vizsla.job import Job, iso, now
@@ -21,6 +23,7 @@ from vizsla.plan import Plan
 
 State = Literal["InProgress", "Stopping", "Completed", "Failed", "Stopped"]
 FINISHED = ("Completed", "Failed", "Stopped")
+SIGNALLED = re.compile(r"^stopped by SIG[A-Z]+")
 VANISHED = "The process that ran the job ended without a word; it was killed, or the machine was restarted."
 
 
@@ -100,6 +103,16 @@ class JobDir:
         """data_report.json, splits.csv, evaluation.json."""
         return self.output / "data"
 
+    @property
+    def config(self) -> Path:
+        """hyperparameters.json, inputdataconfig.json, resourceconfig.json."""
+        return self.path / "input" / "config"
+
+    @property
+    def code(self) -> Path:
+        """The copy of a script's source folder that the script runs in."""
+        return self.path / "code"
+
     def channel(self, name: str) -> Path:
         return self.path / "input" / "data" / name
 
@@ -131,7 +144,8 @@ class JobDir:
         Raises UserError if an attempt still runs, or if this folder holds no job: one that was killed while it was laid
         out has no job.json. The lock goes with the process that holds it, however that ends.
         """
-        self.job()
+        if not (self.path / "sweep.json").exists():
+            self.job()
         with (self.path / "attempts" / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             last = advance(self)
@@ -145,11 +159,11 @@ class JobDir:
         self._save(attempt)
         return attempt
 
-    def ask_to_stop(self, attempt: Attempt) -> Attempt:
+    def ask_to_stop(self, attempt: Attempt, reason: str = "stopped by the user") -> Attempt:
         """InProgress → Stopping, written before any signal is sent, so that a killed job counts as stopped."""
         if attempt.state != "InProgress":
             return attempt
-        stopping = replace(attempt, state="Stopping", reason="stopped by the user")
+        stopping = replace(attempt, state="Stopping", reason=reason)
         self._save(stopping)
         return stopping
 
@@ -189,19 +203,31 @@ class JobDir:
         return self.private / "outcomes" / f"{number}.json"
 
 
-def create(folder: Path, job: Job, plan: Plan) -> JobDir:
-    """Lays out an empty `folder` for a job. job.json comes last: a folder without it is not a job yet."""
+def create(folder: Path, job: Job, plan: Plan | None) -> JobDir:
+    """Lays out an empty `folder` for a job; only the built-in classifier has a plan.
+
+    job.json comes last: a folder without it is not a job yet.
+    """
     made = JobDir(folder)
-    for place in (made.path / "attempts", made.private / "outcomes", made.model, made.reports, made.channel("")):
+    config = made.config
+    for place in (
+        made.path / "attempts",
+        made.private / "outcomes",
+        made.model,
+        made.reports,
+        made.channel(""),
+        config,
+    ):
         place.mkdir(parents=True, exist_ok=True)
-    config = folder / "input" / "config"
-    config.mkdir()
     write_json(config / "hyperparameters.json", dict(job.hyperparameters))
-    write_json(config / "inputdataconfig.json", dict.fromkeys(job.channels, _FILE_MODE))
-    write_json(config / "resourceconfig.json", _ONE_HOST)
+    write_json(config / "inputdataconfig.json", dict.fromkeys(job.channels, FILE_MODE))
+    write_json(config / "resourceconfig.json", ONE_HOST)
     for name, target in job.channels.items():
         made.channel(name).symlink_to(target, target_is_directory=True)
-    write_json(folder / "plan.json", plan.model_dump(mode="json"))
+    if plan:
+        write_json(folder / "plan.json", plan.model_dump(mode="json"))
+    if job.source:
+        source.copy(Path(job.source), made.code, job.entry_point)
     write_json(folder / "job.json", job.model_dump(mode="json"))
     return made
 
@@ -222,9 +248,16 @@ def advance(folder: JobDir) -> Attempt | None:
     if attempt.process.alive():  # even if it has had its last word: the end of the log is still being written
         return attempt
     outcome = folder.outcome(attempt.number) or _vanished(folder, attempt)
+    if attempt.state == "Stopping" and outcome.state == "Stopped":  # who asked, and what the worker made of it
+        outcome = replace(outcome, reason=because(outcome.reason, attempt.reason))
     ended = replace(attempt, **asdict(outcome))
     folder._save(ended)
     return ended
+
+
+def because(said: str | None, cause: str | None) -> str:
+    """What a process said of its end, with the cause in the place of the signal that brought it the wish to end."""
+    return SIGNALLED.sub(lambda _: cause or "", said or "", count=1)
 
 
 def _vanished(folder: JobDir, attempt: Attempt) -> Outcome:
@@ -239,11 +272,14 @@ def _unreadable(file: Path) -> VizslaError:
     return VizslaError(f"{file} cannot be read.", "It was changed by hand or the disk lost it; train again.")
 
 
-_FILE_MODE = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
-_ONE_HOST: dict[str, Any] = {
+FILE_MODE = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
+ONE_HOST: dict[str, Any] = {
     "current_host": "algo-1",
     "current_instance_type": "local",
     "hosts": ["algo-1"],
     "current_group_name": "homogeneousCluster",
+    "instance_groups": [
+        {"instance_group_name": "homogeneousCluster", "instance_type": "local", "hosts": ["algo-1"]},
+    ],
     "network_interface_name": "lo",
 }

@@ -31,6 +31,15 @@ class Process:
         """The running process `pid`. Raises psutil.NoSuchProcess if it has ended."""
         return cls(pid, _started(psutil.Process(pid)), _boot_id())
 
+    def replaced(self) -> bool:
+        """Whether its number may belong to another process by now; one that has ended keeps it until that happens."""
+        if self.boot != _boot_id():
+            return True
+        try:
+            return abs(_started(psutil.Process(self.pid)) - self.started) >= 2
+        except psutil.NoSuchProcess:
+            return False
+
     def alive(self) -> bool:
         """Whether this very process still runs. A zombie has ended."""
         if self.boot != _boot_id():

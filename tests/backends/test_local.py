@@ -212,7 +212,7 @@ def test_a_job_that_is_stopped_keeps_the_best_finished_epoch(new: New) -> None:
     done = ended(folder)
     assert done.state == "Stopped"
     assert done.reason is not None
-    assert done.reason.startswith("stopped by SIGTERM; the best of ")
+    assert done.reason.startswith("stopped by the user; the best of ")
     valid = [record.value for record in records.read(folder.records, ["train"]) if record.name == "valid_loss"]
     assert bundle.read(folder.model).metrics["valid_loss"] == min(valid)  # type: ignore[type-var]
     assert not running(folder)
@@ -275,7 +275,7 @@ def test_a_trainer_that_is_killed_alone_is_reported_by_its_supervisor(new: New) 
     done = ended(folder)
     assert done.state == "Failed"
     assert done.reason is not None
-    assert done.reason.startswith("The training process was ended by SIGKILL")
+    assert done.reason.startswith("The process was ended by SIGKILL")
     assert done.hint == f"The whole log is in {folder.logs}."
 
 

@@ -18,7 +18,7 @@ import torch
 
 from tests.conftest import TINY, Ended
 from tests.photos import write_folder
-from vizsla import worker
+from vizsla import answers
 from vizsla.backends import local
 from vizsla.cli.main import main
 from vizsla.errors import VizslaError
@@ -89,4 +89,4 @@ def _start(folder: JobDir) -> Attempt:
 
 def _ask(verb: str, request: dict[str, Any]) -> Any:
     """backends.local.ask; question and answer pass through JSON as they do between processes."""
-    return json.loads(json.dumps(worker.VERBS[verb](json.loads(json.dumps(request))), allow_nan=False))
+    return json.loads(json.dumps(getattr(answers, verb)(json.loads(json.dumps(request))), allow_nan=False))

@@ -32,7 +32,7 @@ def test_the_document_has_the_keys_that_programs_rely_on(trained: Trained) -> No
     document = trained.document
     assert set(document) - {"reason", "hint"} == {
         "name", "kind", "status", "created", "job", "folder", "model", "classes", "images", "metrics", "epochs",
-        "seconds", "bundle",
+        "seconds", "bundle", "exit_code",
     }  # fmt: skip
     assert set(document["images"]) == {"train", "valid", "test", "bad"}
     assert set(document["metrics"]) == {"train_loss", "valid_loss", "valid_accuracy", "test_loss", "test_accuracy"}
@@ -106,9 +106,16 @@ def test_without_a_terminal_there_are_plain_lines_and_then_a_summary(vizsla: Run
 @pytest.mark.parametrize("status", ["Completed", "Stopped", "Failed"])
 @pytest.mark.parametrize("code", [130, 143])
 def test_ended_by_a_signal_the_exit_code_says_so_whatever_the_job_left(status: str, code: int) -> None:
-    document = {"status": status, "name": "mine", "bundle": None, "reason": "It was so.", "hint": None}
+    document = {
+        "status": status,
+        "name": "mine",
+        "bundle": None,
+        "reason": "It was so.",
+        "hint": None,
+        "exit_code": 1,
+    }
     with pytest.raises(typer.Exit) as left:
-        finish(code, document, exit_code=1)
+        finish(code, document)
     assert left.value.exit_code == code
 
 

@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vizsla.api.training import Request, plan
+from vizsla.api import requests
+from vizsla.api.requests import Request
 from vizsla.backends import local
 from vizsla.errors import UserError, VizslaError
 
@@ -19,8 +20,10 @@ def check(request: Request) -> dict[str, Any]:
 
     Raises UserError if there is no layout to be made out at all.
     """
-    channels, planned = plan(request)
-    return dict(local.ask("check", {"channels": channels, "plan": planned.model_dump(mode="json")}))
+    asked = requests.job(request)
+    planned = requests.plan(asked)
+    document = planned.model_dump(mode="json") if planned else {}
+    return dict(local.ask("check", {"channels": asked.channels, "plan": document}))
 
 
 def import_elpv(folder: Path) -> dict[str, int]:

@@ -10,26 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from vizsla import bundle, jobdir, records
+from vizsla.api import requests
+from vizsla.api.requests import Request
 from vizsla.backends import local
 from vizsla.errors import UserError
 from vizsla.files import read_json
-from vizsla.job import Job, now, partition, slug
+from vizsla.job import CLASSIFIER, Job, now, slug
 from vizsla.jobdir import JobDir
-from vizsla.plan import Plan, resolve
 from vizsla.segments import LogTail
-from vizsla.workspace import MARKER, Workspace
+from vizsla.workspace import Workspace
 
 POLL_S = 0.1
 NAME_FORMAT = "%y%m%d-%H%M%S"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a user asks for: channels (name → folder), settings as typed, and maybe a name."""
-
-    channels: Mapping[str, Path]
-    settings: Mapping[str, str]
-    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +33,18 @@ class Watch:
     progress: Callable[[Mapping[str, Any]], None]
 
 
-def plan(request: Request) -> tuple[dict[str, str], Plan]:
-    """The channels as absolute folders and the plan. Raises UserError before anything is written."""
-    channels = {name: str(_folder(path)) for name, path in request.channels.items()}
-    job = _job("unnamed", channels, request.settings)
-    return channels, resolve(job)
-
-
 def submit(request: Request, workspace: Workspace) -> JobDir:
     """Starts a training job of its own process and returns at once.
 
     Raises UserError for settings, names or folders that cannot be; nothing is left behind then.
     """
-    channels, planned = plan(request)
+    asked = requests.job(request)
+    planned = requests.plan(asked)
     if request.name:
         folder = workspace.take("training", request.name)
     else:
-        stem = slug(Path(next(iter(channels.values()))).name, 40)
-        folder = workspace.take_like("training", f"{stem}-{datetime.now().strftime(NAME_FORMAT)}")
-    made = jobdir.create(folder, _job(folder.name, channels, request.settings), planned)
+        folder = workspace.take_like("training", f"{_stem(asked)}-{datetime.now().strftime(NAME_FORMAT)}")
+    made = jobdir.create(folder, asked.model_copy(update={"name": folder.name}), planned)
     local.start(made)
     return made
 
@@ -105,7 +90,7 @@ def follow(folder: JobDir, watch: Watch, between: Callable[[], object] = lambda:
 def stop(folder: JobDir, watch: Watch) -> jobdir.Attempt:
     """Asks a job to end, and waits as `follow` does; a job that has not ended after its grace is killed."""
     local.ask_to_stop(folder)
-    deadline = time.monotonic() + local.STOP_GRACE_S
+    deadline = time.monotonic() + folder.job().launch.stop_grace
     return follow(folder, watch, lambda: time.monotonic() > deadline and bool(local.kill(folder)))
 
 
@@ -115,51 +100,60 @@ def kill(folder: JobDir) -> None:
 
 
 def document(folder: JobDir) -> dict[str, Any]:
-    """What `train --json` prints: the job, its state, its photos and its figures; null for what does not exist."""
-    attempts = folder.attempts()
-    last = jobdir.advance(folder)
-    job, planned = folder.job(), folder.plan()
-    report = _read_or_none(folder.reports / "data_report.json") or {}
-    made = bundle.read(folder.model) if bundle.is_bundle(folder.model) else None
-    counts = report.get("counts") or {"train": None, "valid": None, "test": None}
-    return {
+    """What `train --json` and `run --json` print: the job, its state, its figures; null for what does not exist."""
+    job, last = folder.job(), jobdir.advance(folder)
+    common = {
         "name": folder.name,
         "kind": folder.kind,
         "status": last.state if last else "InProgress",
         "created": job.created,
         "job": folder.name,
         "folder": str(folder.path),
-        "model": planned.model,
+    }
+    own = _of_classifier(folder) if job.entry_point == CLASSIFIER else _of_script(folder, job)
+    return {
+        **common,
+        **own,
+        "seconds": round(sum(_seconds(attempt) for attempt in folder.attempts()), 3),
+        "reason": last.reason if last else None,
+        "hint": last.hint if last else None,
+        "exit_code": last.exit_code if last else 0,
+    }
+
+
+def _of_classifier(folder: JobDir) -> dict[str, Any]:
+    report = _read_or_none(folder.reports / "data_report.json") or {}
+    made = bundle.read(folder.model) if bundle.is_bundle(folder.model) else None
+    counts = report.get("counts") or {"train": None, "valid": None, "test": None}
+    return {
+        "model": folder.plan().model,
         "classes": report.get("classes"),
         "images": {**counts, "bad": report.get("bad")},
         "metrics": dict(made.metrics) if made else dict.fromkeys(METRICS),
         "epochs": _epochs(folder),
-        "seconds": round(sum(_seconds(attempt) for attempt in attempts), 3),
         "bundle": str(folder.model) if made else None,
-        "reason": last.reason if last else None,
-        "hint": last.hint if last else None,
+    }
+
+
+def _of_script(folder: JobDir, job: Job) -> dict[str, Any]:
+    """A script's metrics are their last matches, as at SageMaker; its bundle is what it left in model/."""
+    found = records.read(folder.records, ["script"])
+    last = {record.name: record.value for record in found if record.kind == "metric"}
+    return {
+        "entry_point": job.entry_point,
+        "hyperparameters": job.hyperparameters,
+        "metrics": {metric.name: last.get(metric.name) for metric in job.metrics},
+        "bundle": str(folder.model) if any(folder.model.iterdir()) else None,
     }
 
 
 METRICS = ("train_loss", "valid_loss", "valid_accuracy", "test_loss", "test_accuracy")
 
 
-def _job(name: str, channels: Mapping[str, str], settings: Mapping[str, str]) -> Job:
-    hyperparameters, launch = partition(settings)
-    weights = hyperparameters.get("weights", "")
-    if weights not in ("", "pretrained", "none"):  # a file: the worker may start elsewhere
-        hyperparameters["weights"] = str(Path(weights).expanduser().absolute())
-    return Job(name=name, channels=dict(channels), hyperparameters=hyperparameters, launch=launch)
-
-
-def _folder(path: Path) -> Path:
-    if not path.exists():
-        raise UserError(f"There is no folder {path}.", "Check the spelling; DIR holds one folder of photos a class.")
-    if not path.is_dir():
-        raise UserError(f"{path} is a file, not a folder.", "Name the folder that holds one folder of photos a class.")
-    if (path / MARKER).exists():
-        raise UserError(f"{path} is a workspace: it holds runs, not photos.", "Name the folder of photos.")
-    return path.absolute()
+def _stem(asked: Job) -> str:
+    """What a job is called after: its script, or the folder of its first channel."""
+    named = Path(asked.entry_point).stem if asked.source else Path(next(iter(asked.channels.values()))).name
+    return slug(named, 40)
 
 
 def _progress(folder: JobDir) -> Mapping[str, Any]:

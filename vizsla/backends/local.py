@@ -9,33 +9,93 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from vizsla import records
+from vizsla.backends.base import Status
 from vizsla.errors import JobError, UserError, VizslaError
-from vizsla.jobdir import Attempt, JobDir, advance
+from vizsla.job import Job
+from vizsla.jobdir import Attempt, JobDir, advance, create
 from vizsla.machine import Process, cpus
+from vizsla.plan import Plan
+from vizsla.segments import LogTail, read_log
+from vizsla.workspace import Workspace
 
 WORKER = (sys.executable, "-m", "vizsla.worker")
 STOP_GRACE_S = 120.0  # what SageMaker gives a job between SIGTERM and SIGKILL
+LOOK_S = 0.2
 
 
-def start(folder: JobDir) -> Attempt:
+@dataclass(frozen=True, slots=True)
+class LocalBackend:
+    """backends.base.Backend on this machine: the functions below, by name."""
+
+    workspace: Workspace
+
+    def submit(self, job: Job, plan: Plan | None) -> str:
+        place = self.workspace.take("training", job.name)
+        try:
+            folder = create(place, job, plan)
+        except (OSError, VizslaError):
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        start(folder)
+        return job.name
+
+    def poll(self, name: str) -> Status:
+        folder = self._find(name)
+        job, attempt = folder.job(), advance(folder)
+        metrics = {each.name: each.value for each in records.read(folder.records) if each.kind == "metric"}
+        return Status(
+            name=name,
+            state=attempt.state if attempt else "InProgress",
+            created=job.created,
+            ended=attempt.ended if attempt else None,
+            reason=attempt.reason if attempt else None,
+            hint=attempt.hint if attempt else None,
+            metrics={key: value for key, value in metrics.items() if isinstance(value, float | int | str)},
+        )
+
+    def stop(self, name: str) -> Status:
+        stop(self._find(name))
+        return self.poll(name)
+
+    def fetch(self, name: str) -> Path:
+        return self._find(name).path
+
+    def logs(self, name: str, follow: bool = False) -> Iterator[str]:
+        return log(self._find(name), follow)
+
+    def remove(self, name: str) -> None:
+        remove(self._find(name))
+
+    def _find(self, name: str) -> JobDir:
+        return JobDir(self.workspace.find(name, "training"))
+
+
+def start(folder: JobDir, share: int | None = None) -> Attempt:
     """Starts the next attempt of a job in a session of its own and returns at once.
 
     The worker waits until its attempt is written down: if this process is killed before that, the worker reads the end
-    of its input and ends without having touched anything. Raises UserError if an attempt still runs.
+    of its input and ends without having touched anything. `share` is how many cores the job gets, all by default.
+    Raises UserError if an attempt still runs.
     """
     with folder.starting() as number:
+        _end_orphans(folder)
         worker = subprocess.Popen(
             [*WORKER, "run", str(folder.path), str(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=_environment(),
+            env=_environment(share),
             start_new_session=True,
         )
         attempt = folder.begin(number, Process.of(worker.pid))
@@ -46,12 +106,17 @@ def start(folder: JobDir) -> Attempt:
     return attempt
 
 
-def ask_to_stop(folder: JobDir) -> None:
-    """SIGTERM to the job's process group. It is written down first, so that a job killed later counts as stopped."""
+def ask_to_stop(folder: JobDir, reason: str = "stopped by the user") -> None:
+    """SIGTERM to the job's worker, which passes it on to the whole group once, as one in a container would.
+
+    It is written down first, so that a job killed later counts as stopped.
+    """
     attempt = advance(folder)
-    if attempt and not attempt.finished:
-        folder.ask_to_stop(attempt)
-        _signal(attempt.process, signal.SIGTERM)
+    if attempt and attempt.state == "InProgress":
+        folder.ask_to_stop(attempt, reason)
+        if attempt.process.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(attempt.process.pid, signal.SIGTERM)
 
 
 def kill(folder: JobDir) -> Attempt | None:
@@ -63,6 +128,46 @@ def kill(folder: JobDir) -> Attempt | None:
     while attempt is not None and attempt.process.alive():
         time.sleep(0.02)
     return advance(folder)
+
+
+def stop(folder: JobDir, grace_s: float | None = None) -> Attempt | None:
+    """Asks a job to end, kills it after its grace, and returns its last attempt. A sweep's trials end with it."""
+    ask_to_stop(folder)
+    if grace_s is None:
+        grace_s = folder.job().launch.stop_grace if (folder.path / "job.json").exists() else STOP_GRACE_S
+    deadline = time.monotonic() + grace_s
+    while (attempt := advance(folder)) and not attempt.finished:
+        if time.monotonic() > deadline:
+            return kill(folder)
+        time.sleep(LOOK_S)
+    return attempt
+
+
+def remove(folder: JobDir) -> None:
+    """Deletes a finished job with everything it made. Raises UserError for one that runs."""
+    attempt = advance(folder)
+    if attempt and not attempt.finished:
+        raise UserError(f"{folder.name} is still running.", f"Stop it first: vizsla stop {folder.name}")
+    # Renamed first: a removal that is killed half-way leaves no half job behind under its name.
+    grave = folder.path.with_name(f".removed-{folder.name}")
+    shutil.rmtree(grave, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):  # another process was faster
+        folder.path.rename(grave)
+        shutil.rmtree(grave)
+
+
+def log(folder: JobDir, follow: bool) -> Iterator[str]:
+    """The lines of a job's log, all attempts; with `follow`, new ones too until the job has ended."""
+    if not follow:
+        yield from read_log(folder.logs, "job")
+        return
+    tail = LogTail(folder.logs, "job")
+    while True:
+        attempt = advance(folder)  # before the log is read: what a finished job had to say is there by now
+        yield from tail.poll()
+        if attempt is None or attempt.finished:
+            return
+        time.sleep(LOOK_S)
 
 
 def ask(verb: str, request: dict[str, Any]) -> Any:
@@ -86,8 +191,17 @@ def ask(verb: str, request: dict[str, Any]) -> Any:
     return answer["answer"]
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "VIZSLA_CPUS": str(cpus()), "PYTHONUNBUFFERED": "1"}
+def _end_orphans(folder: JobDir) -> None:
+    """Ends what a worker that was killed alone has left of its last attempt, before another one writes there."""
+    attempts = folder.attempts()
+    # A group keeps its number as long as one of it lives: only where a later process has it, the group is gone.
+    if attempts and not attempts[-1].process.replaced():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(attempts[-1].process.pid, signal.SIGKILL)
+
+
+def _environment(share: int | None = None) -> dict[str, str]:
+    return {**os.environ, "VIZSLA_CPUS": str(share or cpus()), "PYTHONUNBUFFERED": "1"}
 
 
 def _signal(process: Process, number: signal.Signals) -> None:

@@ -29,9 +29,9 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Say what is in a folder, what is bad and why, and how it would be split."""
-    from vizsla.api import data, training
+    from vizsla.api import data, requests
 
-    document = data.check(training.Request(channels(folder, None), pairs(settings, "--set")))
+    document = data.check(requests.Request(channels(folder, None), pairs(settings, "--set")))
     if as_json:
         print_json(document)
     else:

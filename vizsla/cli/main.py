@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from vizsla import __version__
-from vizsla.cli import ask, data, demo, models, train
+from vizsla.cli import ask, data, demo, jobs, models, report, run, train, tune
 from vizsla.cli.options import Terminated
 from vizsla.errors import VizslaError
 
@@ -28,6 +28,11 @@ app.command()(train.train)
 app.command()(ask.predict)
 app.command()(ask.evaluate)
 app.add_typer(data.app, name="data")
+app.command()(tune.tune)
+app.command()(run.run)
+app.command()(report.report)
+for command in (jobs.ps, jobs.show, jobs.logs, jobs.stop, jobs.rm, jobs.rebuild):
+    app.command()(command)
 app.command()(models.models)
 app.command()(demo.demo)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,29 @@ WorkspaceDir = Annotated[
 ]
 
 
+Channels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--channel", metavar="NAME=DIR", help="A folder by name; for photos: train, valid and test. Repeatable."
+    ),
+]
+Source = Annotated[
+    Path | None, typer.Option("--source", metavar="DIR", help="The folder a script lies in. Default: its own.")
+]
+Hyperparameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--hp", metavar="NAME=VALUE", help="A hyperparameter of a script, handed over as --NAME VALUE. Repeatable."
+    ),
+]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric", metavar="NAME=REGEX", help="A number in a script's output: the regex's first group. Repeatable."
+    ),
+]
+
+
 def pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:
     """`["epochs=3"]` → `{"epochs": "3"}`. Raises UserError for what has no `=`, or for a key given twice."""
     found: dict[str, str] = {}
@@ -43,5 +67,13 @@ def pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:
 
 
 def print_json(document: Any) -> None:
-    """One strict JSON document on stdout."""
-    typer.echo(json.dumps(document, indent=2, allow_nan=False))
+    """One strict JSON document on stdout; a number that is not finite is the word nan, inf or -inf, as in records."""
+    typer.echo(json.dumps(_strict(document), indent=2, allow_nan=False))
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {key: _strict(part) for key, part in value.items()}
+    return [_strict(part) for part in value] if isinstance(value, list | tuple) else value

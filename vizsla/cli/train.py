@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vizsla.cli.options import Json, Settings, Terminated, WorkspaceDir, pairs, print_json
+from vizsla.cli.options import Channels, Json, Settings, Terminated, WorkspaceDir, pairs, print_json
 from vizsla.errors import JobError, UserError
 
 if TYPE_CHECKING:
@@ -22,56 +22,55 @@ def train(
         typer.Argument(metavar="DIR", help="One folder of photos a class; docs/data.md has the other layouts."),
     ] = None,
     settings: Settings = None,
-    channel: Annotated[
-        list[str] | None,
-        typer.Option("--channel", metavar="NAME=DIR", help="In place of DIR: train, valid and test each in a folder."),
-    ] = None,
+    channel: Channels = None,
     name: Annotated[
         str | None, typer.Option("--name", help="What to call the job. Default: DIR's name and the time.")
     ] = None,
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="NAME", help="Go on with a job that was stopped or killed.")
     ] = None,
+    winner: Annotated[
+        str | None, typer.Option("--from", metavar="SWEEP", help="With the hyperparameters of a sweep's best trial.")
+    ] = None,
     as_json: Json = False,
     workspace: WorkspaceDir = None,
 ) -> None:
     """Train a classifier on a folder of photos."""
-    from vizsla.api import training
+    from vizsla.api import requests, training, tuning
     from vizsla.console.live import Live
     from vizsla.workspace import Workspace
 
     place = Workspace.at(workspace)
-    if resume and (folder or settings or channel or name):
+    if resume and (folder or settings or channel or name or winner):
         raise UserError("--resume goes on with a job as it was planned.", "Give it the job's name and nothing else.")
     with Live(as_json) as live:  # before the job starts, so that it never runs without somebody who hears Ctrl-C
         if resume:
             job = training.resume(resume, place)
         else:
-            job = training.submit(training.Request(channels(folder, channel), pairs(settings, "--set"), name), place)
+            given = {**(tuning.winner(winner, place) if winner else {}), **pairs(settings, "--set")}
+            job = training.submit(requests.Request(channels(folder, channel), given, name), place)
         ended = wait(job, live)
     document = training.document(job)
     if as_json:
         print_json(document)
     elif document["bundle"]:
         typer.echo(summary(document))
-    finish(ended, document, _exit_code(job))
-
-
-def _exit_code(job: JobDir) -> int:
-    from vizsla.jobdir import advance
-
-    last = advance(job)
-    return last.exit_code if last else 0
+    finish(ended, document)
 
 
 def channels(folder: Path | None, given: list[str] | None) -> dict[str, Path]:
     """DIR as the training channel, or the channels that were named."""
-    named = {name: Path(path) for name, path in pairs(given, "--channel").items()}
-    if folder and named:
+    others = named(given)
+    if folder and others:
         raise UserError("DIR and --channel exclude each other.", "Use --channel train=DIR --channel valid=DIR …")
-    if not folder and not named:
+    if not folder and not others:
         raise UserError("No photos are named.", "Say where they are: vizsla train DIR")
-    return named or {"training": folder or Path()}
+    return others or {"training": folder or Path()}
+
+
+def named(given: list[str] | None) -> dict[str, Path]:
+    """The channels that were named."""
+    return {name: Path(path) for name, path in pairs(given, "--channel").items()}
 
 
 def wait(job: JobDir, live: Live) -> int:
@@ -95,13 +94,13 @@ def wait(job: JobDir, live: Live) -> int:
     return ended
 
 
-def finish(ended: int, document: Mapping[str, Any], exit_code: int) -> None:
+def finish(ended: int, document: Mapping[str, Any]) -> None:
     """Leaves with the exit code the design gives this end; a job that failed says why."""
     from vizsla.console.text import safe
 
     status, reason = document["status"], document["reason"]
     if status == "Failed" and not ended:
-        kind = UserError if exit_code == UserError.exit_code else JobError
+        kind = UserError if document["exit_code"] == UserError.exit_code else JobError
         raise kind(reason, document["hint"] or "")
     if status in ("Failed", "Stopped"):
         said = safe(reason.rstrip("."))

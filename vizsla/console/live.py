@@ -36,10 +36,17 @@ class Speed(ProgressColumn):
 
 
 class Live:
-    """Context manager. With `to_stderr`, stdout is left to a document."""
+    """Context manager. With `to_stderr`, stdout is left to a document; with `raw`, every line is a script's own.
 
-    def __init__(self, to_stderr: bool) -> None:
-        self._console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
+    With `plain` there is no bar and no colour anywhere: a notebook's kernel says of itself that it is a terminal.
+    """
+
+    def __init__(self, to_stderr: bool, raw: bool = False, plain: bool = False) -> None:
+        self._raw = raw
+        fancy = False if plain else None  # None: rich finds out
+        self._console = Console(
+            stderr=to_stderr, highlight=False, soft_wrap=True, force_terminal=fancy, force_jupyter=fancy
+        )
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -56,6 +63,9 @@ class Live:
 
     def line(self, raw: str) -> None:
         """Shows a line of the log if vizsla wrote it; what libraries print stays in the file."""
+        if self._raw:
+            self._console.print(Text(safe(raw)))
+            return
         found = LINE.fullmatch(raw)
         if not found or found["level"] in UNSHOWN:
             return

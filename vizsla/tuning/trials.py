@@ -6,6 +6,7 @@ killed; a script's with the last match of its metric, as at AWS.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +34,8 @@ class Trial:
     """The objective after each epoch, or at each match of a script's metric."""
     objective: float | None
     seconds: float
+    at_its_end: bool
+    """Whether its last epoch is measured already: nothing is won by stopping it then."""
 
     @property
     def running(self) -> bool:
@@ -40,7 +43,21 @@ class Trial:
 
     @property
     def status(self) -> str:
-        return self.attempt.state if self.attempt else "InProgress"
+        """The job's state; but a trial that completed without a value to count with has failed."""
+        if self.attempt is None:
+            return "InProgress"
+        return "Failed" if self._without_value else self.attempt.state
+
+    @property
+    def reason(self) -> str | None:
+        """Why it ended as it did, where there is something to say."""
+        if self._without_value:
+            return "it ended without a value of the objective"
+        return self.attempt.reason if self.attempt else None
+
+    @property
+    def _without_value(self) -> bool:
+        return self.attempt is not None and self.attempt.state == "Completed" and self.objective is None
 
     def tried(self) -> Tried:
         """What the search is told. A trial that ended without a value is a failed one, whatever it is called."""
@@ -79,18 +96,20 @@ def read(sweep: Sweep, number: int, folder: JobDir) -> Trial:
         curve=curve,
         objective=objective,
         seconds=sum(seconds(each) for each in attempts),
+        at_its_end=job.entry_point == CLASSIFIER and len(curve) >= folder.plan().epochs,
     )
 
 
 def scored(job: Job, objective: str, found: Sequence[Record]) -> tuple[tuple[float, ...], float | None]:
     """The objective's curve and the value the trial counts with, None if there is none yet."""
     if job.entry_point != CLASSIFIER:
-        values = _values(found, objective)
-        return tuple(values), values[-1] if values else None
+        values = _values(_last_run(found, objective), objective)
+        return tuple(values), _finite(values[-1]) if values else None
     values = _values(found, CLASSIFIER_METRICS[objective])
     losses = _values(found, "valid_loss")[: len(values)]
-    kept = min(range(len(losses)), key=losses.__getitem__, default=None)
-    return tuple(values), None if kept is None else values[kept]
+    finished = [epoch for epoch, loss in enumerate(losses) if math.isfinite(loss)]
+    kept = min(finished, key=losses.__getitem__, default=None)
+    return tuple(values), None if kept is None else _finite(values[kept])
 
 
 def best(trials: Sequence[Trial], sweep: Sweep) -> Trial | None:
@@ -104,6 +123,16 @@ def seconds(attempt: Attempt) -> float:
     """How long an attempt took, or has taken."""
     end = datetime.fromisoformat(attempt.ended or now())
     return (end - datetime.fromisoformat(attempt.created)).total_seconds()
+
+
+def _last_run(found: Sequence[Record], name: str) -> Sequence[Record]:
+    """What a script wrote since it was last started: steps count from 0, and one that was killed began anew."""
+    starts = [place for place, record in enumerate(found) if record.name == name and record.step == 0]
+    return found[starts[-1] :] if starts else found
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _values(found: Sequence[Record], name: str) -> list[float]:

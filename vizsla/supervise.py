@@ -1,0 +1,244 @@
+"""Watches one attempt at a job from outside: starts its process, keeps its log, passes signals on, says how it ended.
+
+The part of the worker that imports no torch. The process it starts is the built-in classifier, a sweep's controller or
+the user's script; all three are ended, logged and judged alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import IO
+
+from vizsla import container
+from vizsla.errors import JobError
+from vizsla.files import write_atomic
+from vizsla.job import CLASSIFIER, Job
+from vizsla.jobdir import JobDir, Outcome, because
+from vizsla.machine import cpus
+from vizsla.records import Record, Writer
+from vizsla.segments import Segments
+
+# glibc gives large blocks back to the system after every layer and faults them in again for the next one. Keeping
+# them makes a forward pass of the default backbone 2.7 times as fast at batch 64 (bench/allocator.py).
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "1000000000000", "MALLOC_TOP_PAD_": "67108864"}
+LAST_LINES = 200
+REASON_LENGTH = 1024  # of SageMaker's FailureReason
+
+
+def supervise(folder: JobDir, number: int) -> int:
+    """One attempt from start to end. Returns the exit code of its process."""
+    wish = Wish()
+    if sys.stdin.readline() != "go\n":
+        return 0  # whoever started us was killed before the attempt was written down
+    if folder.kind == "tuning":
+        return _watch(Program.sweep(folder, number), folder, number, wish)
+    job = folder.job()
+    wish.after(job.launch.max_runtime, job.launch.stop_grace, lambda reason: _insist(folder, number, reason))
+    if job.entry_point == CLASSIFIER:
+        return _watch(Program.classifier(folder, number), folder, number, wish)
+    with Program.script(job, folder) as script:
+        return _watch(script, folder, number, wish)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What an attempt runs."""
+
+    command: list[str]
+    environment: dict[str, str]
+    folder: str | None = None
+    metrics: tuple[tuple[str, re.Pattern[str]], ...] = ()
+    notes: tuple[str, ...] = ()
+    """Lines for the top of the log."""
+
+    @classmethod
+    def classifier(cls, folder: JobDir, number: int) -> Program:
+        return cls([sys.executable, "-m", "vizsla.worker", "train", str(folder.path), str(number)], KEEP_MEMORY)
+
+    @classmethod
+    def sweep(cls, folder: JobDir, number: int) -> Program:
+        return cls([sys.executable, "-m", "vizsla.tuning.sweep", str(folder.path), str(number)], {})
+
+    @classmethod
+    @contextmanager
+    def script(cls, job: Job, folder: JobDir) -> Iterator[Program]:
+        """The user's script under SageMaker's contract, seeing its folder as /opt/ml where that can be had."""
+        arguments = container.arguments(container.hyperparameters(job))
+        variables = container.environment(job, folder, cpus())
+        install, uninstalled = container.installing(job, folder)
+        with container.at_opt_ml(folder) as (prefix, problem):
+            unmounted = f"/opt/ml cannot be had here ({problem}): use the SM_* variables" if problem else ""
+            yield cls(
+                command=[
+                    *install,
+                    *prefix,
+                    *container.spelled_out(variables),
+                    sys.executable,
+                    job.entry_point,
+                    *arguments,
+                ],
+                environment=variables,
+                folder=str(folder.code),
+                metrics=tuple((metric.name, re.compile(metric.regex)) for metric in job.metrics),
+                notes=tuple(note for note in (uninstalled, unmounted) if note),
+            )
+
+
+class Wish:
+    """That the attempt should end: signals, and the job's own limit of time.
+
+    SageMaker signals the first process of a container alone, and so does vizsla: the first wish is passed on to the
+    whole group, once.
+    """
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _frame: self._end(f"stopped by {signal.Signals(number).name}"))
+
+    def after(self, limit_s: float | None, grace_s: float, insist: Callable[[str], None]) -> None:
+        """Wishes for the end once `limit_s` seconds have passed, and insists when a grace has passed too."""
+
+        def over(_number: int, _frame: object) -> None:
+            if self.reason:
+                insist(self.reason)
+            self._end(f"max_runtime of {limit_s:g} s is over")
+
+        if limit_s is not None:
+            signal.signal(signal.SIGALRM, over)
+            signal.setitimer(signal.ITIMER_REAL, limit_s, grace_s)
+
+    def _end(self, reason: str) -> None:
+        if self.reason is None:
+            self.reason = reason
+            os.killpg(0, signal.SIGTERM)
+
+
+def _watch(program: Program, folder: JobDir, number: int, wish: Wish) -> int:
+    child = subprocess.Popen(
+        program.command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=program.folder,
+        env={**os.environ, **program.environment},
+        preexec_fn=partial(_end_with_parent, os.getpid()),  # noqa: PLW1509 - safe here: this process has one thread
+    )
+    if wish.reason:  # it came before there was anybody to pass it on to
+        child.terminate()
+    assert child.stdout is not None  # noqa: S101 - a pipe was asked for
+    last = _keep_log(child.stdout, program, folder, number)
+    code = child.wait()
+    outcome = folder.outcome(number)
+    if outcome is None:
+        _judge(folder, number, code, wish.reason, last)
+    elif outcome.state == "Stopped":  # it knows the signal only, not the limit of time behind it
+        folder.report_outcome(number, replace(outcome, reason=because(outcome.reason, wish.reason or outcome.reason)))
+    return code
+
+
+def _insist(folder: JobDir, number: int, reason: str) -> None:
+    """Kills the whole group, this process too: its last word comes first."""
+    folder.report_outcome(number, Outcome("Stopped", reason))
+    os.killpg(0, signal.SIGKILL)
+
+
+def _judge(folder: JobDir, number: int, code: int, wish: str | None, last: Sequence[str]) -> None:
+    """The outcome of a process that left none of its own: a script, or a worker that was killed."""
+    if wish:
+        folder.report_outcome(number, Outcome("Stopped", wish + _how_far(folder, code)))
+        return
+    if code == 0:
+        folder.report_outcome(number, Outcome("Completed"))
+        return
+    failure = folder.output / "failure"
+    if not failure.exists():
+        write_atomic(failure, "\n".join(error_of(last)) or how_it_died(code))
+    said = failure.read_text(encoding="utf-8", errors="replace")[:REASON_LENGTH].strip().splitlines()
+    reason = " ".join(dict.fromkeys([how_it_died(code), *said[-1:]]))
+    folder.report_outcome(number, Outcome("Failed", reason, f"The whole log is in {folder.logs}.", JobError.exit_code))
+
+
+def _how_far(folder: JobDir, code: int) -> str:
+    """The classifier hears SIGTERM as soon as it has loaded; one that died of it had not begun."""
+    classifier = folder.kind == "training" and folder.job().entry_point == CLASSIFIER
+    return ", before the training began" if classifier and code == -signal.SIGTERM else ""
+
+
+def error_of(last: Sequence[str]) -> list[str]:
+    """From the last traceback on, or the last lines where there is none."""
+    starts = [place for place, line in enumerate(last) if line.startswith("Traceback (most recent call last)")]
+    return list(last)[starts[-1] :] if starts else list(last)[-20:]
+
+
+def how_it_died(code: int) -> str:
+    return f"The process was ended by {signal.Signals(-code).name}." if code < 0 else f"Exit code {code}."
+
+
+def _keep_log(output: IO[bytes], program: Program, folder: JobDir, number: int) -> deque[str]:
+    """Keeps what the process writes as its log, and the numbers in it that a metric's regex finds as records."""
+    last: deque[str] = deque(maxlen=LAST_LINES)
+    log = Segments(folder.logs / "job", number, ".log")
+    measured = Measured(Writer(Segments(folder.records / "script", number, ".jsonl")), program.metrics)
+    for note in program.notes:
+        log.write(note)
+    for raw in output:
+        text = raw.decode(errors="replace").rstrip("\r\n")
+        last.append(text)
+        with contextlib.suppress(OSError):  # a full disk costs lines of the log, not the training
+            log.write(text)
+            measured.see(text)
+    with contextlib.suppress(OSError):
+        log.close()
+        measured.close()
+    return last
+
+
+class Measured:
+    """A script's metrics as records: `step` counts the matches of each metric from 0."""
+
+    def __init__(self, records: Writer, metrics: tuple[tuple[str, re.Pattern[str]], ...]) -> None:
+        self._records = records
+        self._metrics = metrics
+        self._count = dict.fromkeys((name for name, _ in metrics), 0)
+
+    def see(self, line: str) -> None:
+        """Writes a record for each metric in `line`. Raises OSError when the disk is full."""
+        for name, regex in self._metrics:
+            found = regex.search(line)
+            value = _number(found[1]) if found else None
+            if value is not None:
+                step = self._count[name]
+                self._records.write(Record(time.time(), "metric", name, mode="global", step=step, value=value))
+                self._count[name] = step + 1
+
+    def close(self) -> None:
+        """Seals what is open. Raises OSError."""
+        self._records.close()
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
+
+
+def _end_with_parent(parent: int) -> None:
+    """Linux: the process gets SIGKILL when this one dies, so that nothing goes on unseen."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it died before that was asked for
+            os.kill(os.getpid(), signal.SIGKILL)
