@@ -1,0 +1,183 @@
+"""Estimator: a training that can be asked for again and again. PyTorch is its other name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from vizsla import keys
+from vizsla.api import training
+from vizsla.api.requests import Request, Script
+from vizsla.errors import UserError
+from vizsla.job import CLASSIFIER, Job, Launch
+from vizsla.jobdir import JobDir
+from vizsla.sdk import arguments, html
+from vizsla.sdk.arguments import Inputs
+from vizsla.sdk.jobs import TrainingJob
+from vizsla.workspace import Workspace
+
+
+class Estimator:
+    """The built-in classifier, or with `entry_point` a script of the user's own, under SageMaker's contract.
+
+    `hyperparameters` are the settings of docs/settings.md for the classifier, and whatever a script takes for a script.
+    `max_run` is in seconds. What else SDK v2 takes is accepted, and said once to have no effect; an unknown argument
+    is a UserError. Jobs lie in $VIZSLA_WORKSPACE or ./vizsla-runs.
+    """
+
+    def __init__(
+        self,
+        entry_point: str | Path | None = None,
+        source_dir: str | Path | None = None,
+        hyperparameters: Mapping[str, Any] | None = None,
+        *,
+        model: str | None = None,
+        metric_definitions: Sequence[Mapping[str, str]] | None = None,
+        max_run: float | None = None,
+        base_job_name: str | None = None,
+        **others: object,
+    ) -> None:
+        arguments.set_aside(others, arguments.ESTIMATOR, Estimator.__init__)
+        self.entry_point = None if entry_point is None else Path(entry_point).as_posix()
+        self.source_dir = None if source_dir is None else Path(source_dir)
+        self.model = model
+        self.metric_definitions = arguments.metrics(metric_definitions)
+        self.max_run = max_run
+        self.base_job_name = base_job_name
+        self.latest_training_job: TrainingJob | None = None
+        self._hyperparameters = arguments.texts(hyperparameters or {})
+        self._settings: dict[str, str] = {}
+        self._check()
+
+    def fit(
+        self,
+        inputs: Inputs | None = None,
+        wait: bool = True,
+        logs: object = "All",
+        job_name: str | None = None,
+        **others: object,
+    ) -> None:
+        """Starts a training on a folder, or on a folder a channel, and waits for it unless `wait` is false.
+
+        Raises UserError for what cannot be, and JobError if the training failed. Ctrl-C stops it.
+        """
+        arguments.set_aside(others, arguments.FIT, self.fit)
+        request = self.request(inputs, job_name or arguments.name_from(self.base_job_name))
+        self.latest_training_job = TrainingJob(training.submit(request, Workspace.at()))
+        if wait:
+            try:
+                self.latest_training_job.wait(logs)
+            except KeyboardInterrupt:
+                self.latest_training_job.stop()
+                raise
+
+    def stop(self) -> None:
+        """Stops the latest training; what it has finished is kept."""
+        self._latest().stop()
+
+    def logs(self) -> None:
+        """Prints the latest training's log."""
+        self._latest().logs()
+
+    def hyperparameters(self) -> dict[str, str]:
+        """The hyperparameters as a training gets them."""
+        return dict(self._hyperparameters)
+
+    def set_hyperparameters(self, **hyperparameters: Any) -> None:
+        """Adds or replaces hyperparameters for trainings to come."""
+        self._hyperparameters |= arguments.texts(hyperparameters)
+
+    @property
+    def model_data(self) -> str:
+        """The folder of the latest training's bundle. Raises UserError if it has none."""
+        found = self._latest().describe()["bundle"]
+        if found is None:
+            raise UserError(f"{self._latest().name} has no model.", "Its log says why: estimator.logs()")
+        return str(found)
+
+    @classmethod
+    def attach(cls, training_job_name: str) -> Self:
+        """The estimator of a training job that was started before, here or on the command line."""
+        folder = training.find(training_job_name, Workspace.at())
+        return cls._of(folder.job(), folder)
+
+    @classmethod
+    def _of(cls, job: Job, latest: JobDir | None) -> Self:
+        """The estimator that asks for what `job` asked for."""
+        hyperparameters = dict(job.hyperparameters)
+        if job.entry_point == CLASSIFIER:
+            made = cls(model=hyperparameters.pop("model", None), hyperparameters=hyperparameters)
+        else:
+            definitions = [{"Name": metric.name, "Regex": metric.regex} for metric in job.metrics]
+            made = cls(job.entry_point, job.source, hyperparameters, metric_definitions=definitions)
+        made._settings = _texts(job.launch)
+        made.latest_training_job = TrainingJob(latest) if latest else None
+        return made
+
+    def request(self, inputs: Inputs | None, name: str | None = None, without: Sequence[str] = ()) -> Request:
+        """What a training with these inputs asks for; `without` names hyperparameters that are left to a search."""
+        searched = {self._spelled(name) for name in without}
+        given = {name: value for name, value in self._hyperparameters.items() if self._spelled(name) not in searched}
+        settings = dict(self._settings)
+        if self.max_run is not None:
+            settings["max_runtime"] = arguments.text(self.max_run)
+        channels = arguments.channels(inputs)
+        if self.entry_point is None:
+            if not channels:
+                raise UserError("No photos are named.", 'Say where they are: .fit("photos/")')
+            chosen = {} if self.model is None else {"model": self.model}
+            return Request(channels, {**given, **chosen, **settings}, name)
+        return Request(channels, settings, name, self._script(given))
+
+    def _script(self, hyperparameters: Mapping[str, str]) -> Script:
+        entry_point = Path(self.entry_point or "")
+        folder, script = (self.source_dir, entry_point) if self.source_dir else (entry_point.parent, entry_point.name)
+        return Script(str(script), folder, hyperparameters, self.metric_definitions)
+
+    def _spelled(self, name: str) -> str:
+        return name.replace("-", "_") if self.entry_point is None else name  # a script gets its names verbatim
+
+    def _check(self) -> None:
+        if self.entry_point is None and (self.source_dir or self.metric_definitions):
+            raise UserError(
+                "source_dir and metric_definitions go with a script.",
+                "Name it as entry_point; the built-in classifier's metrics are known: docs/tuning.md lists them.",
+            )
+        if self.entry_point is not None and self.model is not None:
+            raise UserError(
+                "model is the built-in classifier's, and entry_point a script of yours.", "Give one of them."
+            )
+        if self.model is not None and "model" in self._hyperparameters:
+            raise UserError("model is given twice.", "Give it once.")
+
+    def _latest(self) -> TrainingJob:
+        if self.latest_training_job is None:
+            raise UserError("Nothing has been trained yet.", "Call .fit first, or Estimator.attach a job by its name.")
+        return self.latest_training_job
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "model": self.model,
+            "entry_point": self.entry_point,
+            "source_dir": self.source_dir,
+            "hyperparameters": self._hyperparameters,
+        }
+        own = html.facts(type(self).__name__, rows)
+        return own + (self.latest_training_job._repr_html_() if self.latest_training_job else "")
+
+
+PyTorch = Estimator
+
+
+def _texts(launch: Launch) -> dict[str, str]:
+    """The launch settings that were given, as they are typed."""
+    raw = launch.model_dump(mode="json", exclude_defaults=True)
+    found = {}
+    for key in keys.declared(Launch):
+        value: Any = raw
+        for part in key.name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None:
+            found[key.name] = arguments.text(value)
+    return found
