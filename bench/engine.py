@@ -58,8 +58,10 @@ def _make_jobs(workspace: Path) -> None:
 
 
 def _empty_job(place: Path) -> list[tuple[str, str]]:
-    (place / "empty.py").write_text("pass\n")
-    job = ("-m", "vizsla", "run", str(place / "empty.py"), "--json", "--workspace", str(place / "runs"))
+    script = place / "source" / "empty.py"  # in a folder of its own: a job copies the folder of its script
+    script.parent.mkdir()
+    script.write_text("pass\n")
+    job = ("-m", "vizsla", "run", str(script), "--json", "--workspace", str(place / "runs"))
     alone, jobs = [], []
     for _ in range(RUNS):
         alone.append(_seconds("-c", "pass"))

@@ -67,6 +67,7 @@ MAY_LOAD = {
     "vizsla.job": {"pydantic"},
     "vizsla.plan": {"pydantic"},
     "vizsla.machine": {"psutil"},
+    "vizsla.supervise": {"psutil"},
 }
 # What a layer must not touch even in a function: layers, and libraries.
 FACES_SIDE = ("front door", "faces", "use cases", "tuning", "places", "analysis", "values")

@@ -53,6 +53,24 @@ def test_a_script_that_ends_well_completes_its_job(tmp_path: Path) -> None:
     assert not (folder.output / "failure").exists()
 
 
+def test_what_a_script_leaves_running_ends_with_it_and_holds_nothing_up(tmp_path: Path) -> None:
+    script = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print('left', child.pid)\n"
+    )
+    folder = lay_out(tmp_path, script)
+    assert run(folder).state == "Completed"
+    (said,) = [line for line in log(folder) if line.startswith("left")]
+    assert not psutil.pid_exists(pid := int(said.split()[1])) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_the_last_words_of_a_script_are_kept_also_without_a_newline(tmp_path: Path) -> None:
+    folder = lay_out(tmp_path, "import sys\nsys.stdout.write('x' * 300_000 + '\\nthe end')\n")
+    assert run(folder).state == "Completed"
+    assert log(folder)[-2:] == ["x" * 300_000, "the end"]
+
+
 def test_a_crash_is_named_by_its_last_line_and_kept_whole(tmp_path: Path) -> None:
     noise = "for n in range(500): print('noise', n)\n"
     attempt = run(folder := lay_out(tmp_path, f"{noise}def deep():\n    raise KeyError('ear')\ndeep()\n"))
@@ -227,6 +245,22 @@ def test_where_opt_ml_cannot_be_had_one_line_says_so(tmp_path: Path, monkeypatch
         "/opt/ml cannot be had here (unshare: Operation not permitted): use the SM_* variables",
         "went on",
     ]
+
+
+@pytest.mark.skipif(bool(NO_NAMESPACE), reason=f"no user namespaces here: {NO_NAMESPACE}")
+def test_where_a_mount_fails_half_way_the_script_finds_opt_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "bin" / "mkdir"  # the tmpfs lies on /opt by then
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\necho 'mkdir: no room' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    folder = lay_out(tmp_path, "import json, os\nprint(json.dumps(sorted(os.listdir('/opt'))))\n")
+    assert run(folder).state == "Completed"
+    said, opt = log(folder)
+    assert said == "/opt/ml cannot be had here (mkdir: no room): use the SM_* variables"
+    assert set(json.loads(opt)) == in_opt()
 
 
 # ---- requirements.txt

@@ -13,34 +13,41 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from vizsla.job import Job
 from vizsla.jobdir import FILE_MODE, ONE_HOST, JobDir
-from vizsla.plan import LAUNCHER_PREFIXES
 
 # Binds the job folder ($1) to /opt/ml in a mount namespace of the script's own. Where /opt/ml is not there yet, /opt
 # becomes a small file system in memory that shows everything /opt had ($2 is an empty folder to hold it by), and ml.
-MOUNT = """set -e
-job=$1 hold=$2; shift 2
-if [ ! -d /opt/ml ]; then
-  mount --rbind /opt "$hold"
-  mount -t tmpfs vizsla /opt
-  for each in "$hold"/* "$hold"/.[!.]*; do
-    [ -e "$each" ] || [ -L "$each" ] || continue
-    name=${each##*/}
-    if [ -L "$each" ]; then cp -P "$each" "/opt/$name"
-    elif [ -d "$each" ]; then mkdir "/opt/$name"; mount --rbind "$each" "/opt/$name"
-    else : > "/opt/$name"; mount --bind "$each" "/opt/$name"; fi
-  done
-  mkdir /opt/ml
+# Where that fails the script runs all the same, with /opt as it was and a line that says so.
+MOUNT = """job=$1 hold=$2; shift 2
+show() {
+  name=${1##*/}
+  if [ -L "$1" ]; then cp -P "$1" "/opt/$name"; return; fi
+  if [ -d "$1" ]; then mkdir "/opt/$name"; else : > "/opt/$name"; fi && mount --rbind "$1" "/opt/$name"
+}
+bind() {
+  if [ ! -d /opt/ml ]; then
+    mount --rbind /opt "$hold" && mount -t tmpfs vizsla /opt || return
+    for each in "$hold"/* "$hold"/.[!.]*; do
+      [ -e "$each" ] || [ -L "$each" ] || continue
+      show "$each" || return
+    done
+    mkdir /opt/ml || return
+  fi
+  mount --rbind "$job" /opt/ml
+}
+if ! why=$(bind 2>&1); then
+  umount --lazy /opt 2>/dev/null
+  echo "/opt/ml cannot be had here ($why): use the SM_* variables"
 fi
-mount --rbind "$job" /opt/ml
 exec "$@"
 """
+NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
 REQUIREMENTS = "requirements.txt"
 # Installs them into $2 with the Python $1, then becomes the rest of the command. A failing pip ends the job.
 INSTALL = """python=$1 target=$2; shift 2
@@ -65,8 +72,7 @@ INFO = 20
 
 def hyperparameters(job: Job) -> dict[str, Any]:
     """The script's own hyperparameters, decoded as AWS's toolkit does: JSON where it is JSON, else the string."""
-    own = {name: value for name, value in job.hyperparameters.items() if not name.startswith(LAUNCHER_PREFIXES)}
-    return {name: _decoded(value) for name, value in own.items()}
+    return {name: _decoded(value) for name, value in job.own_hyperparameters.items()}
 
 
 def arguments(decoded: Mapping[str, Any]) -> list[str]:
@@ -178,23 +184,24 @@ def spelled_out(variables: Mapping[str, str]) -> list[str]:
 
 @contextmanager
 def at_opt_ml(folder: JobDir) -> Iterator[tuple[list[str], str]]:
-    """A prefix for a command that lets it see the job folder as /opt/ml, and "" or why that cannot be had here.
+    """A prefix for a command that lets it see the job folder as /opt/ml, and "" or why no namespace can be had here.
 
     Nobody else sees the mount: it goes with the process that was started with the prefix.
     """
+    if problem := _problem():
+        yield [], problem
+        return
     hold = tempfile.mkdtemp(prefix="vizsla-opt-")
-    prefix = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", MOUNT, "sh", str(folder.path), hold]
     try:
-        problem = _problem(prefix)
-        yield ([], problem) if problem else (prefix, "")
+        yield [*NAMESPACE, "sh", "-c", MOUNT, "sh", str(folder.path), hold], ""
     finally:
         os.rmdir(hold)  # noqa: PTH106 - empty: what was bound there was bound in the other namespace
 
 
-def _problem(prefix: Sequence[str]) -> str:
+def _problem() -> str:
     if shutil.which("unshare") is None:
         return "this system has no unshare"
-    tried = subprocess.run([*prefix, "true"], capture_output=True, text=True, check=False)
+    tried = subprocess.run([*NAMESPACE, "true"], capture_output=True, text=True, check=False)
     return "" if tried.returncode == 0 else (tried.stderr.strip().splitlines() or ["unshare failed"])[-1]
 
 

@@ -22,6 +22,8 @@ NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")  # AWS's pattern for names of 
 MAX_NAME_LENGTH = 63
 DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|h)?")
 UNITS = {"s": 1, "min": 60, "h": 3600}
+# Keys that SageMaker's launchers add for themselves; AWS's toolkit drops them before a script sees them, and so do we.
+LAUNCHER_PREFIXES = ("sagemaker_", "_tuning_")
 CHANNEL = re.compile(r"[A-Za-z0-9\.\-_]{1,64}")  # AWS's pattern for channel names
 
 
@@ -120,6 +122,11 @@ class Job(BaseModel):
     launch: Launch = Launch()
     created: str = Field(default_factory=now)
     """ISO 8601, UTC."""
+
+    @property
+    def own_hyperparameters(self) -> dict[str, str]:
+        """The hyperparameters without what a launcher of SageMaker's added for itself."""
+        return {name: text for name, text in self.hyperparameters.items() if not name.startswith(LAUNCHER_PREFIXES)}
 
 
 def check_name(name: str) -> str:

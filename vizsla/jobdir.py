@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vizsla import source
 from vizsla.errors import UserError, VizslaError
 from vizsla.files import read_json, write_json
 from vizsla.job import Job, iso, now
 from vizsla.machine import Process
-from vizsla.plan import Plan
+
+if TYPE_CHECKING:
+    from vizsla.plan import Plan
 
 State = Literal["InProgress", "Stopping", "Completed", "Failed", "Stopped"]
 FINISHED = ("Completed", "Failed", "Stopped")
@@ -127,6 +129,8 @@ class JobDir:
 
     def plan(self) -> Plan:
         """Raises VizslaError if there is none, or one that this vizsla cannot read."""
+        from vizsla.plan import Plan  # a script's worker has no use for it
+
         try:
             return Plan.model_validate(read_json(self.path / "plan.json"))
         except (OSError, ValueError) as error:

@@ -6,8 +6,13 @@ types goes through here, so an unknown key or an impossible value is one sentenc
 
 from __future__ import annotations
 
+import ast
 import difflib
+import functools
+import inspect
+import itertools
 import json
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -30,9 +35,7 @@ S = TypeVar("S", bound="Section")
 class Section(BaseModel):
     """A group of settings: frozen, closed, and documented by the docstring below each field."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Key:
 
 def declared(model: type[Section]) -> list[Key]:
     """All keys of `model`, in the order they are written down."""
-    return [Key(name, _shown_default(field), field.description or "") for name, field in _leaves(model, "")]
+    return [Key(name, _shown_default(field), help_text) for name, field, help_text in _leaves(model, "")]
 
 
 def parse(model: type[S], pairs: Mapping[str, str]) -> S:
@@ -93,13 +96,27 @@ def decode(value: str) -> str:
     return value
 
 
-def _leaves(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+def _leaves(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo, str]]:
+    meanings = _docstrings(model)
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from _leaves(kind, f"{prefix}{name}.")
         else:
-            yield prefix + name, field
+            yield prefix + name, field, meanings.get(name, "")
+
+
+@functools.cache
+def _docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """Field → the docstring below it. Pydantic can read them too, but does so at every start of every process."""
+    found: dict[str, str] = {}
+    for each in reversed([base for base in model.__mro__ if issubclass(base, Section) and base is not Section]):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(each))).body
+        for field, below in itertools.pairwise(getattr(definition, "body", ())):
+            match field, below:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = inspect.cleandoc(text)
+    return found
 
 
 def _shown_default(field: FieldInfo) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +41,20 @@ class Process:
             return abs(_started(psutil.Process(self.pid)) - self.started) >= 2
         except psutil.NoSuchProcess:
             return False
+
+    def wait(self, timeout_s: float) -> None:
+        """Returns when the process ends, at the latest after `timeout_s`."""
+        try:
+            handle = os.pidfd_open(self.pid)  # Linux; elsewhere there is no such function
+        except (AttributeError, OSError):
+            time.sleep(timeout_s)
+            return
+        try:
+            end = select.poll()
+            end.register(handle, select.POLLIN)
+            end.poll(timeout_s * 1000)
+        finally:
+            os.close(handle)
 
     def alive(self) -> bool:
         """Whether this very process still runs. A zombie has ended."""

@@ -16,9 +16,6 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from vizsla import backbones, keys
 from vizsla.job import CLASSIFIER, Job
 
-# Keys that SageMaker's launchers add for themselves; AWS's toolkit drops them before a script sees them, and so do we.
-LAUNCHER_PREFIXES = ("sagemaker_", "_tuning_")
-
 
 def _numbers(value: Any) -> Any:
     return [part.strip() for part in value.strip("[]()").split(",")] if isinstance(value, str) else value
@@ -120,8 +117,7 @@ def resolve(job: Job) -> Plan:
     """
     if job.entry_point != CLASSIFIER:
         raise ValueError(f"only the built-in classifier has a plan, not {job.entry_point}")
-    given = {name: value for name, value in job.hyperparameters.items() if not name.startswith(LAUNCHER_PREFIXES)}
-    plan = keys.parse(Plan, given)
+    plan = keys.parse(Plan, job.own_hyperparameters)
     if "size" in plan.image.model_fields_set:
         return plan
     native = backbones.find(plan.model).size

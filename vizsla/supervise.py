@@ -10,16 +10,18 @@ import contextlib
 import ctypes
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import IO
+
+import psutil
 
 from vizsla import container
 from vizsla.errors import JobError
@@ -33,6 +35,7 @@ from vizsla.segments import Segments
 # glibc gives large blocks back to the system after every layer and faults them in again for the next one. Keeping
 # them makes a forward pass of the default backbone 2.7 times as fast at batch 64 (bench/allocator.py).
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "1000000000000", "MALLOC_TOP_PAD_": "67108864"}
+PIPE_BYTES = 1 << 16
 LAST_LINES = 200
 REASON_LENGTH = 1024  # of SageMaker's FailureReason
 
@@ -138,9 +141,9 @@ def _watch(program: Program, folder: JobDir, number: int, wish: Wish) -> int:
     )
     if wish.reason:  # it came before there was anybody to pass it on to
         child.terminate()
-    assert child.stdout is not None  # noqa: S101 - a pipe was asked for
-    last = _keep_log(child.stdout, program, folder, number)
+    last = _keep_log(_lines(child), program, folder, number)
     code = child.wait()
+    _end_what_it_left()
     outcome = folder.outcome(number)
     if outcome is None:
         _judge(folder, number, code, wish.reason, last)
@@ -187,7 +190,43 @@ def how_it_died(code: int) -> str:
     return f"The process was ended by {signal.Signals(-code).name}." if code < 0 else f"Exit code {code}."
 
 
-def _keep_log(output: IO[bytes], program: Program, folder: JobDir, number: int) -> deque[str]:
+def _lines(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    """What the process writes, line by line, until it has ended: what it left running may hold the pipe open."""
+    assert child.stdout is not None  # noqa: S101 - a pipe was asked for
+    if not hasattr(os, "pidfd_open"):  # Linux has it
+        yield from child.stdout
+        return
+    pipe, end = child.stdout.fileno(), os.pidfd_open(child.pid)
+    os.set_blocking(pipe, False)
+    either = select.poll()
+    either.register(pipe, select.POLLIN)
+    either.register(end, select.POLLIN)
+    begun, ended, data = b"", False, b""
+    while not ended or data:  # what was written before the end is read after it
+        ended = any(handle == end for handle, _ in either.poll())
+        try:
+            data = os.read(pipe, PIPE_BYTES)
+        except BlockingIOError:
+            data = b""
+        else:
+            if not data:  # everybody has closed it
+                break
+        *whole, begun = (begun + data).split(b"\n")
+        yield from whole
+    os.close(end)
+    if begun:
+        yield begun
+
+
+def _end_what_it_left() -> None:
+    """Ends the rest of this group, as the end of a container does: nothing may write into a job that has ended."""
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if pid != os.getpid() and os.getpgid(pid) == os.getpgrp():
+                os.kill(pid, signal.SIGKILL)
+
+
+def _keep_log(output: Iterable[bytes], program: Program, folder: JobDir, number: int) -> deque[str]:
     """Keeps what the process writes as its log, and the numbers in it that a metric's regex finds as records."""
     last: deque[str] = deque(maxlen=LAST_LINES)
     log = Segments(folder.logs / "job", number, ".log")

@@ -46,7 +46,7 @@ def trials(place: Path) -> list[JobDir]:
 def test_the_document_has_the_keys_that_programs_rely_on(searched: Ended) -> None:
     assert searched.code == 0, searched.err
     document = searched.document
-    assert set(document) - {"reason", "hint"} == {
+    assert set(document) - {"reason", "hint", "overall_best"} == {
         "name", "kind", "status", "created", "sweep", "objective", "trials", "best", "folder", "seconds"
     }  # fmt: skip
     assert (document["name"], document["sweep"], document["kind"]) == ("search", "search", "tuning")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vizsla.errors import UserError
 from vizsla.tuning.search import Direction, State, Tried
-from vizsla.tuning.stopping import Hyperband, Limits, Median, WarmUp, done, give_up, median_rule
+from vizsla.tuning.stopping import Hyperband, Median, WarmUp, give_up, median_rule
 
 NONE = WarmUp(jobs=1, epochs=1)
 DIRECTIONS: tuple[Direction, Direction] = ("minimize", "maximize")
@@ -199,15 +199,3 @@ def test_five_failures_before_any_success_end_a_sweep() -> None:
 @pytest.mark.parametrize("success", [trial(3, 0.0, state="Completed"), trial(3, 0.0, state="Stopped")])
 def test_a_success_forgives_all_failures(success: Tried) -> None:
     assert give_up([*(trial(number, state="Failed") for number in (1, 2, 4, 5, 6, 7, 8)), success]) is None
-
-
-def test_a_sweep_ends_with_its_jobs_its_budget_or_its_target() -> None:
-    history = [trial(1, 0.4, state="Completed"), trial(2, 0.2)]
-    assert done(history, Limits(), "minimize", 1e9) is None
-    assert done(history, Limits(jobs=3, budget_s=600, target=0.3), "minimize", 599) is None
-    assert done(history, Limits(jobs=2), "minimize", 0) == "All 2 jobs were started."
-    assert done(history, Limits(budget_s=600), "minimize", 600) == "The time budget of 600 s is used up."
-    assert done(history, Limits(target=0.4), "minimize", 0) == "Trial 1 reached the target of 0.4."
-    assert done(history, Limits(target=0.4), "maximize", 0) == "Trial 1 reached the target of 0.4."
-    assert done(history, Limits(target=0.5), "maximize", 0) is None
-    assert done([], Limits(target=0.5), "maximize", 0) is None

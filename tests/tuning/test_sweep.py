@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from vizsla import jobdir
 from vizsla.api import jobs, tuning
 from vizsla.errors import UserError
 from vizsla.jobdir import JobDir
+from vizsla.tuning import trials
 from vizsla.tuning.sweep import OUT_OF_BUDGET, STOPPED_EARLY, SWEEP_STOPPED
 from vizsla.workspace import Workspace
 
@@ -97,6 +99,17 @@ def test_when_the_budget_is_used_up_the_running_trials_are_stopped(tmp_path: Pat
     document = swept(tmp_path, WIDTH, jobs=50, budget="3s", hp={"steps": "100000"})
     assert document["status"] == "Completed"
     assert [(trial["status"], trial["reason"]) for trial in document["trials"]] == [("Stopped", OUT_OF_BUDGET)]
+
+
+def test_the_time_of_a_controller_that_was_killed_counts_towards_the_budget(tmp_path: Path) -> None:
+    folder = sweeping.start(tmp_path, WIDTH, jobs=50, budget="4s", hp={"steps": "100000"})
+    until(lambda: (folder.private / "progress.json").exists() and bool(running(folder)))
+    time.sleep(1.5)
+    killed(folder)
+    tuning.document(folder)
+    (first,) = folder.attempts()
+    assert trials.seconds(first) > 1
+    assert tuning.spec(folder).budget_s == 4
 
 
 def test_trials_that_run_side_by_side_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,10 +234,15 @@ def test_a_completed_sweep_is_not_gone_on_with(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["IdenticalDataAndAlgorithm", "TransferLearning"])
 def test_a_warm_start_changes_what_is_tried(tmp_path: Path, kind: str) -> None:
-    swept(tmp_path, WIDTH, name="parent", jobs=6, parallel=6, hp={"steps": "1"})
+    parent = swept(tmp_path, WIDTH, name="parent", jobs=6, parallel=6, hp={"steps": "1"})
     alone = swept(tmp_path, WIDTH, name="alone", jobs=1, hp={"steps": "1"})
     warm = swept(tmp_path, WIDTH, name="warm", jobs=1, hp={"steps": "1"}, warm_start=["parent"], warm_start_kind=kind)
     assert points(warm) != points(alone)
+    best = min([*parent["trials"], *warm["trials"]], key=lambda trial: trial["objective"])
+    identical = {"sweep": best["name"][:-4], "name": best["name"], "objective": best["objective"]}
+    own = {"sweep": "warm", "name": "warm-001", "objective": warm["best"]["objective"]}
+    assert warm["overall_best"] == (identical if kind == "IdenticalDataAndAlgorithm" else own)
+    assert alone["overall_best"] is None
 
 
 def test_a_parent_teaches_what_was_fixed_there_and_is_searched_here(tmp_path: Path) -> None:

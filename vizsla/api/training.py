@@ -84,7 +84,10 @@ def follow(folder: JobDir, watch: Watch, between: Callable[[], object] = lambda:
         if attempt and attempt.finished:
             return attempt
         between()
-        time.sleep(POLL_S)
+        if attempt:
+            attempt.process.wait(POLL_S)
+        else:
+            time.sleep(POLL_S)
 
 
 def stop(folder: JobDir, watch: Watch) -> jobdir.Attempt:

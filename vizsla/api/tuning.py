@@ -19,7 +19,7 @@ from vizsla.job import CLASSIFIER, Job, duration, slug
 from vizsla.jobdir import JobDir
 from vizsla.keys import declared, known
 from vizsla.plan import Plan, resolve
-from vizsla.tuning import search, space, sweep, trials
+from vizsla.tuning import parents, search, space, sweep, trials
 from vizsla.tuning.parents import Kind
 from vizsla.tuning.space import Categorical, Range, Space
 from vizsla.tuning.spec import CLASSIFIER_METRICS, Sweep
@@ -102,11 +102,29 @@ def document(folder: JobDir) -> dict[str, Any]:
         "objective": {"name": made.objective, "type": made.direction.capitalize()},
         "trials": [trial_document(trial) for trial in found],
         "best": trial_document(winner) if winner else None,
+        "overall_best": _overall_best(folder, made, found),
         "folder": str(folder.path),
         "seconds": round(sum(trials.seconds(attempt) for attempt in folder.attempts()), 3),
         "reason": last.reason if last else None,
         "hint": last.hint if last else None,
     }
+
+
+def _overall_best(folder: JobDir, made: Sweep, found: Sequence[Trial]) -> dict[str, Any] | None:
+    """SageMaker's OverallBestTrainingJob: the best trial of this sweep and of those that it goes on from.
+
+    None without a warm start, and where nothing has a value. A parent that was removed since is left out.
+    """
+    workspace = Workspace(folder.path.parent.parent)
+    there = [name for name in made.warm_start if (workspace.path / "tuning" / name / "sweep.json").exists()]
+    earlier = {name: [trial.tried() for trial in look(find(name, workspace))] for name in there}
+    own = [trial.tried() for trial in found]
+    best = parents.best_of_all(made.warm_start_kind, earlier, own, made.direction) if made.warm_start else None
+    if best is None:
+        return None
+    name, trial = best[0] or folder.name, best[1]
+    parent = load(find(name, workspace))
+    return {"sweep": name, "name": parent.trial_name(trial.number), "objective": trial.value}
 
 
 def trial_document(trial: Trial) -> dict[str, Any]:

@@ -6,9 +6,8 @@ import json
 
 from vizsla import jobdir
 from vizsla.errors import UserError
-from vizsla.job import CLASSIFIER
+from vizsla.job import CLASSIFIER, LAUNCHER_PREFIXES
 from vizsla.jobdir import JobDir
-from vizsla.plan import LAUNCHER_PREFIXES
 from vizsla.tuning import parents, sweep
 from vizsla.tuning.parents import Basis
 from vizsla.tuning.spec import CLASSIFIER_METRICS, Sweep

@@ -87,7 +87,7 @@ def rm(name: Name, as_json: Json = False, workspace: WorkspaceDir = None) -> Non
     if as_json:
         print_json({"name": folder.name, "kind": folder.kind, "removed": True})
     else:
-        typer.echo(f"{folder.name} is gone.")
+        typer.echo(f"{folder.name} is gone." + " Its trials are still there." * (folder.kind == "tuning"))
 
 
 def rebuild(as_json: Json = False, workspace: WorkspaceDir = None) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from vizsla.errors import UserError
-from vizsla.plan import LAUNCHER_PREFIXES
+from vizsla.job import LAUNCHER_PREFIXES
 
 Scaling = Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"]
 

@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Protocol
 
 from vizsla.errors import UserError
-from vizsla.tuning.search import Direction, Tried, best, cost
+from vizsla.tuning.search import Direction, Tried, cost
 
 FAILURES = 5  # as many in a row before any success end a sweep
 REDUCTION = 3  # hyperband lets one trial in three go on; Li et al. 2018 use 3 or 4
@@ -134,30 +134,6 @@ class Hyperband:
             rungs.append(epoch)
             epoch *= REDUCTION
         return rungs
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When a sweep has done what it was asked for; what is None is no limit. `target` is an objective to reach."""
-
-    jobs: int | None = None
-    budget_s: float | None = None
-    target: float | None = None
-
-
-def done(history: Sequence[Tried], limits: Limits, direction: Direction, elapsed_s: float) -> str | None:
-    """Why no further trial is to begin, as a sentence; None while the sweep is to go on.
-
-    A budget that is used up ends running trials as well, which is the controller's to do; a target does too.
-    """
-    winner = best(history, direction)
-    if limits.target is not None and winner and cost(winner.value, direction) <= cost(limits.target, direction):
-        return f"Trial {winner.number} reached the target of {limits.target:g}."
-    if limits.budget_s is not None and elapsed_s >= limits.budget_s:
-        return f"The time budget of {limits.budget_s:g} s is used up."
-    if limits.jobs is not None and len(history) >= limits.jobs:
-        return f"All {limits.jobs} jobs were started."
-    return None
 
 
 def give_up(history: Sequence[Tried]) -> str | None:

@@ -8,6 +8,7 @@ finished, adopts those that still run, and starts those again that were killed.
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import signal
 import sys
@@ -76,6 +77,7 @@ class Controller:
         self._starts: Counter[str] = Counter()
         self._spent_s = sum(trials.seconds(attempt) for attempt in folder.attempts()[:-1])
         self._began = time.monotonic()
+        self._shown_at = -math.inf
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
 
@@ -95,7 +97,16 @@ class Controller:
                 started = self._fill(found, self.sweep.parallel - len(running))
                 if not running and not started:
                     return self._outcome(found, None)
+            self._show_life(found)
             time.sleep(LOOK_S)
+
+    def _show_life(self, found: Sequence[Trial]) -> None:
+        """Says once a second how far the search is; if the controller is killed, its time counts until then."""
+        if time.monotonic() - self._shown_at >= 1:
+            self._shown_at = time.monotonic()
+            done = sum(not trial.running for trial in found)
+            document = {"stage": "search", "done": done, "total": self.sweep.max_jobs, "t": time.time()}
+            write_json(self._folder.private / "progress.json", document, durable=False)
 
     def _fill(self, found: Sequence[Trial], free: int) -> int:
         """Starts trials while `free` places and something to try are left. Returns how many it has started."""
@@ -156,6 +167,9 @@ class Controller:
             local.kill(trial.folder)
 
     def _outcome(self, found: Sequence[Trial], problem: str | None) -> Outcome:
+        for trial in found:
+            if trial.attempt is None:  # laid out, and never started: a controller was killed in between
+                shutil.rmtree(trial.folder.path, ignore_errors=True)
         if self._stop:
             return Outcome("Stopped", self._stop)
         if problem:
