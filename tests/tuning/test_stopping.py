@@ -98,6 +98,13 @@ def test_a_trial_is_held_against_those_that_ended_and_did_not_fail() -> None:
     assert not rule.should_stop(poor, [*good, itself_as_ended], "minimize")
 
 
+def test_every_epoch_counts_that_went_by_since_the_last_look_and_none_twice() -> None:
+    good = [trial(number, 0.1, 0.1, state="Completed") for number in (1, 2, 3)]
+    quick = trial(4, 0.9, 0.9, 0.9, 0.9)  # by now further than any trial to compare it with
+    assert Median().should_stop(quick, good, "minimize")
+    assert not Median().should_stop(quick, good, "minimize", judged=2)
+
+
 def test_a_trial_without_an_epoch_is_not_stopped() -> None:
     ended = [trial(number, 0.1, state="Completed") for number in (1, 2, 3)]
     assert not Median(WarmUp(jobs=1, epochs=0)).should_stop(trial(4), ended, "minimize")

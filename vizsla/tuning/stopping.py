@@ -35,8 +35,11 @@ class WarmUp:
 class Rule(Protocol):
     """Says which running trials are not worth going on with."""
 
-    def should_stop(self, trial: Tried, trials: Sequence[Tried], direction: Direction) -> bool:
-        """Whether to stop running `trial`, by what all of `trials` (itself among them or not) have shown so far."""
+    def should_stop(self, trial: Tried, trials: Sequence[Tried], direction: Direction, judged: int = 0) -> bool:
+        """Whether to stop running `trial`, by what all of `trials` (itself among them or not) have shown so far.
+
+        judged: how many of its epochs have been judged before.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +48,17 @@ class Median:
 
     warm_up: WarmUp = WarmUp()
 
-    def should_stop(self, trial: Tried, trials: Sequence[Tried], direction: Direction) -> bool:
-        """Whether the last epoch of `trial` is worse than the trials before it allow.
+    def should_stop(self, trial: Tried, trials: Sequence[Tried], direction: Direction, judged: int = 0) -> bool:
+        """Whether an epoch of `trial` that was not judged before is worse than the trials before it allow.
 
-        Those are all that have ended and did not fail: AWS compares with "previously completed training jobs".
+        Those are all that have ended and did not fail: AWS compares with "previously completed training jobs". A quick
+        trial does several epochs between two looks, and each counts; one that was judged good is not judged anew.
         """
         earlier = [
             other.curve for other in trials if other.number != trial.number and other.state in ("Completed", "Stopped")
         ]
-        epoch = len(trial.curve)
-        return epoch > 0 and median_rule(trial.curve[-1], epoch, earlier, direction, self.warm_up)
+        new = list(enumerate(trial.curve, 1))[judged:]
+        return any(median_rule(value, epoch, earlier, direction, self.warm_up) for epoch, value in new)
 
 
 def median_rule(
@@ -108,7 +112,7 @@ class Hyperband:
         place = (number - 1) % sum(sizes)
         return next(bracket for bracket, end in enumerate(accumulate(sizes)) if place < end)
 
-    def should_stop(self, trial: Tried, trials: Sequence[Tried], direction: Direction) -> bool:
+    def should_stop(self, trial: Tried, trials: Sequence[Tried], direction: Direction, judged: int = 0) -> bool:
         """Whether `trial` is outside the best third of its bracket at the last rung it came to.
 
         A rung that fewer than three have come to stops nobody; it counts again as others come to it.

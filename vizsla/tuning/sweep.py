@@ -75,6 +75,7 @@ class Controller:
         self._stop: str | None = None
         self._asked_at: dict[int, float] = {}
         self._starts: Counter[str] = Counter()
+        self._judged: dict[int, int] = {}
         self._spent_s = sum(trials.seconds(attempt) for attempt in folder.attempts()[:-1])
         self._began = time.monotonic()
         self._shown_at = -math.inf
@@ -150,9 +151,17 @@ class Controller:
     def _stop_early(self, found: Sequence[Trial], running: Sequence[Trial]) -> None:
         history = [trial.tried() for trial in found]
         for trial in running:
-            hopeless = self._rule and self._rule.should_stop(trial.tried(), history, self.sweep.direction)
+            hopeless = self._rule and self._rule.should_stop(
+                trial.tried(), history, self.sweep.direction, self._judged_epochs(trial)
+            )
+            self._judged[trial.number] = len(trial.curve)
             if (hopeless and not trial.at_its_end) or trial.status == "Stopping":
                 self._ask_to_stop(trial, STOPPED_EARLY)
+
+    def _judged_epochs(self, trial: Trial) -> int:
+        """Of a trial that an earlier controller has started, all but the last count as judged."""
+        before = 0 if trial.folder.name in self._starts else max(0, len(trial.curve) - 1)
+        return self._judged.get(trial.number, before)
 
     def _end(self, running: Sequence[Trial], reason: str) -> None:
         for trial in running:
