@@ -19,6 +19,16 @@ def cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+# Threads of torch that wait for each other do so by spinning. Where the cores have anything else to do, that costs a
+# training most of its time; asleep they wait as well (bench/waiting.py).
+WAIT_ASLEEP = {"OMP_WAIT_POLICY": "passive"}
+
+
+def waiting_asleep() -> dict[str, str]:
+    """What to add to the environment of a process that computes with torch; what is set there already stays."""
+    return {name: os.environ.get(name, value) for name, value in WAIT_ASLEEP.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
     """A process that cannot be mistaken for a later one with the same number."""
