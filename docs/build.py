@@ -1,4 +1,4 @@
-"""Writes the pages that are built from what the code says: docs/settings.md and docs/commands.md.
+"""Writes the pages that are built from what the code says: docs/settings.md, docs/commands.md, tables of docs/rules.md.
 
 `make docs` runs it; tests/test_docs.py fails when a page is stale.
 """
@@ -11,12 +11,13 @@ import sys
 from pathlib import Path
 
 from vizsla import keys
+from vizsla.analysis.rules import tables
 from vizsla.job import Launch
 from vizsla.plan import Plan
 
 DOCS = Path(__file__).parent
 COMMANDS = (
-    *("train", "run", "tune", "report", "ps", "show", "logs", "stop", "rm", "rebuild"),
+    *("train", "run", "tune", "debug", "report", "ps", "show", "logs", "stop", "rm", "rebuild"),
     *("predict", "evaluate", "data check", "data import", "models", "demo"),
 )
 
@@ -54,7 +55,12 @@ def commands_page() -> str:
 
 def pages() -> dict[Path, str]:
     """Every page that is built, by the place it lies."""
-    return {DOCS / "settings.md": settings_page(), DOCS / "commands.md": commands_page()}
+    rules = DOCS / "rules.md"
+    return {
+        DOCS / "settings.md": settings_page(),
+        DOCS / "commands.md": commands_page(),
+        rules: tables.filled(rules.read_text(encoding="utf-8")),
+    }
 
 
 def _table(rows: list[keys.Key]) -> str:

@@ -292,3 +292,20 @@ class Listing(list[Any]):
 
     def __exit__(self, *_error: object) -> None:
         pass
+
+
+# ---- tears are told
+
+
+def test_who_asks_is_told_which_file_could_not_be_read_to_its_end(tmp_path: Path) -> None:
+    line = Record(t=1.0, kind="metric", name="loss", value=1.0).to_line().encode() + b"\n"
+    for stream, name, content in (
+        ("whole", "0001-000000.jsonl", line),
+        ("cut", "0001-000003.jsonl.open", line + line[:-9]),
+        ("damaged", "0002-000000.jsonl", line + b"no json\n" + line),
+    ):
+        (tmp_path / stream).mkdir()
+        (tmp_path / stream / name).write_bytes(content)
+    told: list[str] = []
+    assert len(read(tmp_path, on_tear=told.append)) == 3
+    assert told == ["cut/0001-000003", "damaged/0002-000000"]

@@ -10,9 +10,9 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from vizsla import keys
 from vizsla.errors import UserError
@@ -24,6 +24,7 @@ DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(s|min|h)?")
 UNITS = {"s": 1, "min": 60, "h": 3600}
 # Keys that SageMaker's launchers add for themselves; AWS's toolkit drops them before a script sees them, and so do we.
 LAUNCHER_PREFIXES = ("sagemaker_", "_tuning_")
+STALLED = "StalledTrainingRule"
 CHANNEL = re.compile(r"[A-Za-z0-9\.\-_]{1,64}")  # AWS's pattern for channel names
 
 
@@ -63,6 +64,57 @@ class RunSettings(keys.Section):
     """Layout of images in memory: channels_last (by default, the faster one on CPUs) or contiguous."""
 
 
+COLLECTIONS = (
+    *("weights", "biases", "gradients", "activation_inputs", "activation_outputs"),
+    *("inputs", "losses", "labels", "predictions"),
+)
+
+
+def _collections(value: Any) -> Any:
+    """ "all", "none" or names with commas between them → names."""
+    if not isinstance(value, str):
+        return value
+    names = tuple(name for part in value.strip("[]()").split(",") if (name := part.strip()))
+    words: dict[tuple[str, ...], tuple[str, ...]] = {("all",): COLLECTIONS, ("none",): ()}
+    return words.get(names, names)
+
+
+def _known_collections(names: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := [name for name in names if name not in COLLECTIONS]:
+        raise ValueError(f"there is no collection {unknown[0]}; there are {', '.join(COLLECTIONS)}")
+    return names
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"is no regular expression ({error})") from error
+    return text
+
+
+Collections = Annotated[tuple[str, ...], BeforeValidator(_collections), AfterValidator(_known_collections)]
+
+
+class DebugSettings(keys.Section):
+    """What the debugger records of a network while it is trained; nothing of it changes the training."""
+
+    collections: Collections = COLLECTIONS
+    """What is recorded: all, none (the debugger is off), or some of these with commas between them."""
+    save_every: int | None = Field(None, ge=1)
+    """Record every so many training steps, and the first ten; by default about 50 of the run, and the first ten."""
+    eval_save_every: int | None = Field(None, ge=1)
+    """Record every so many evaluations, and the first ten; by default about 50 of the run, and the first ten."""
+    start_step: int = Field(0, ge=0)
+    """Record nothing before this training step."""
+    end_step: int | None = Field(None, ge=0)
+    """Record nothing from this training step on."""
+    include: Annotated[str, AfterValidator(_pattern)] = ""
+    """A regular expression: modules whose path it matches are recorded like activations, whatever their type."""
+    raw: Collections = ()
+    """Collections of which whole tensors are kept as well, in checkpoints/vizsla/tensors/; they can be large."""
+
+
 class ScriptSettings(keys.Section):
     """What is done for a script before it starts."""
 
@@ -83,6 +135,7 @@ class Launch(keys.Section):
     """How long a job that was asked to stop may take before it is killed; SageMaker gives 120 s."""
     script: ScriptSettings = ScriptSettings()
     log: LogSettings = LogSettings()
+    debug: DebugSettings = DebugSettings()
     run: RunSettings = RunSettings()
 
 
@@ -106,6 +159,36 @@ class Metric(BaseModel):
         return regex
 
 
+class Action(BaseModel):
+    """What is done when a rule finds something: end the training, or start a command."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["stop", "command"]
+    command: tuple[str, ...] = ()
+    """A program and its arguments, never given to a shell; it gets the finding as JSON on its stdin."""
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        if (self.name == "command") != bool(self.command):
+            raise ValueError("a command action needs a program and its arguments, a stop action takes none")
+        return self
+
+
+class RuleRequest(BaseModel):
+    """A rule to hold a job against; `analysis.rules` knows which there are and what their parameters mean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=256)
+    """What its evaluation is called; no two of a job have the same."""
+    rule: str
+    """CamelCase, such as VanishingGradient."""
+    parameters: dict[str, str] = {}
+    """Strings, as SageMaker sends them; what is not here is as documented."""
+    actions: tuple[Action, ...] = ()
+
+
 class Job(BaseModel):
     """One request, ready to be carried out anywhere: locally, or one day in AWS."""
 
@@ -119,9 +202,23 @@ class Job(BaseModel):
     hyperparameters: dict[str, str] = {}
     channels: dict[str, str]
     """Channel name to the absolute path of its folder."""
+    rules: tuple[RuleRequest, ...] = ()
+    """What the job is watched for."""
+    hook: dict[str, Any] | None = None
+    """SageMaker's DebugHookConfig for a script's smdebug hook; None for the usual one."""
     launch: Launch = Launch()
     created: str = Field(default_factory=now)
     """ISO 8601, UTC."""
+
+    @property
+    def outside_rules(self) -> tuple[RuleRequest, ...]:
+        """Those that are asked outside of the job's process: all of a script's; else what sees a loop stand still."""
+        return tuple(rule for rule in self.rules if self.entry_point != CLASSIFIER or rule.rule == STALLED)
+
+    @property
+    def inside_rules(self) -> tuple[RuleRequest, ...]:
+        """Those that the built-in classifier asks while it trains."""
+        return tuple(rule for rule in self.rules if rule not in self.outside_rules)
 
     @property
     def own_hyperparameters(self) -> dict[str, str]:

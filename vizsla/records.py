@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -193,15 +193,23 @@ def _streams(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
-def read(folder: Path, streams: Collection[str] | None = None) -> list[Record]:
+def read(
+    folder: Path, streams: Collection[str] | None = None, on_tear: Callable[[str], None] = lambda _file: None
+) -> list[Record]:
     """The records of a job, attempts merged: what an attempt did past the checkpoint the next one went on from is gone.
 
     folder: `checkpoints/vizsla/records` of a job; a missing one has no records.
     streams: the names of those wanted, all by default.
+    on_tear: is told each file (`<stream>/<attempt>-<segment>`) that could be read only up to a tear or damage; while
+        the job runs, that may be a line that is just being written.
 
     Records that name no global step are kept. Raises OSError where the folder cannot be read.
     """
-    found = {stream: list(_new_records(Follower(folder / stream))) for stream in _streams(folder)}
+    followers = {stream: Follower(folder / stream) for stream in _streams(folder)}
+    found = {stream: list(_new_records(follower)) for stream, follower in followers.items()}
+    for stream, follower in followers.items():
+        for segment in follower.torn:
+            on_tear(f"{stream}/{segment}")
     limits = _limits([item for items in found.values() for item in items])
     wanted = [items for stream, items in found.items() if streams is None or stream in streams]
     return [item.record for item in _in_time(item for items in wanted for item in items) if _counts(item, limits)]
@@ -228,11 +236,13 @@ class Tail:
     """Reads the records of a running job as they come, with nothing merged away.
 
     folder: `checkpoints/vizsla/records`; it may appear later. streams: the names of those wanted, all by default.
+    from_attempt: what earlier ones wrote is left out.
     """
 
-    def __init__(self, folder: Path, streams: Collection[str] | None = None) -> None:
+    def __init__(self, folder: Path, streams: Collection[str] | None = None, from_attempt: int = 0) -> None:
         self._folder = folder
         self._streams = streams
+        self._from = from_attempt
         self._followers: dict[str, Follower] = {}
 
     def poll(self) -> list[Record]:
@@ -241,4 +251,4 @@ class Tail:
             if stream not in self._followers and (self._streams is None or stream in self._streams):
                 self._followers[stream] = Follower(self._folder / stream)
         found = [item for _, follower in sorted(self._followers.items()) for item in _new_records(follower)]
-        return [item.record for item in _in_time(found)]
+        return [item.record for item in _in_time(found) if item.attempt >= self._from]

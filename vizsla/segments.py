@@ -88,7 +88,7 @@ class Segments:
         return self._file
 
     def _sealed(self) -> Path:
-        return self._folder / f"{self._attempt:04d}-{self._segment:06d}{self._suffix}"
+        return self._folder / f"{Segment(self._attempt, self._segment)}{self._suffix}"
 
     def _seal(self, file: BinaryIO) -> None:
         sealed = self._sealed()
@@ -125,10 +125,13 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
 
 
 class Segment(NamedTuple):
-    """Where lines are, in file order."""
+    """Where lines are, in file order. As text it is how the names of its files begin."""
 
     attempt: int
     number: int
+
+    def __str__(self) -> str:
+        return f"{self.attempt:04d}-{self.number:06d}"
 
 
 _SEGMENT_NAME = re.compile(r"([0-9]{1,9})-([0-9]{1,9})\.(?:jsonl|log)(\.open)?")
@@ -141,6 +144,12 @@ class Follower:
         self._folder = folder
         self._offsets: dict[Segment, int] = {}
         self._finished: set[Segment] = set()
+        self._torn: set[Segment] = set()
+
+    @property
+    def torn(self) -> list[Segment]:
+        """The segments that could not be read to their end; one that is being written right now may be among them."""
+        return sorted(self._torn)
 
     def poll(self) -> Iterator[tuple[Segment, list[bytes]]]:
         """The new lines of each segment, without their newlines. A missing folder has none."""
@@ -149,8 +158,9 @@ class Follower:
                 yield segment, self._read(segment, path)
 
     def finish(self, segment: Segment) -> None:
-        """Reads nothing more from `segment`."""
+        """Reads nothing more from `segment`, because what follows in it is damaged."""
         self._finished.add(segment)
+        self._torn.add(segment)
 
     def _read(self, segment: Segment, path: Path) -> list[bytes]:
         offset = self._offsets.get(segment, 0)
@@ -158,10 +168,11 @@ class Follower:
             file.seek(offset)
             data = file.read()
             sealed = not str(file.name).endswith(".open")
-        whole, newline, _tear = data.rpartition(b"\n")
+        whole, newline, tear = data.rpartition(b"\n")
         self._offsets[segment] = offset + len(whole) + len(newline)
+        (self._torn.add if tear else self._torn.discard)(segment)
         if sealed:
-            self.finish(segment)
+            self._finished.add(segment)
         return whole.split(b"\n") if newline else []
 
 

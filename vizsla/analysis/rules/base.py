@@ -1,0 +1,156 @@
+"""What a rule is: a fold over the records of a job, that says what it found and what to do about it.
+
+Records come in order, one at a time, while a job runs or afterwards; `evaluating` feeds them, `registry` finds rules by
+name. A rule knows records and its parameters, never tensors, files or the training.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from vizsla.keys import Section
+from vizsla.records import Record
+
+if TYPE_CHECKING:
+    import numpy as np
+
+P = TypeVar("P", bound=Section)
+
+STATUSES = ("InProgress", "NoIssuesFound", "IssuesFound", "Error", "Stopped", "NotApplicable")
+KEPT_FINDINGS = 100  # of one evaluation; further ones are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a rule holds against a training, with the cure."""
+
+    rule: str
+    """The configured name of the evaluation."""
+    message: str
+    """What is wrong and where: the layer, the step, the numbers against the threshold."""
+    cure: str
+    """What to change, as the user would type it."""
+    mode: str | None = None
+    step: int | None = None
+    epoch: int | None = None
+    tensor: str | None = None
+    numbers: Mapping[str, float] | None = None
+    """What was measured and what it was held against, by name."""
+
+    def document(self) -> dict[str, Any]:
+        """The finding as strict JSON has it; a number that is not finite is the word of `records`."""
+        numbers = {name: value if math.isfinite(value) else str(float(value)) for name, value in self.measured.items()}
+        return {
+            "rule": self.rule,
+            "message": self.message,
+            "cure": self.cure,
+            "mode": self.mode,
+            "step": self.step,
+            "epoch": self.epoch,
+            "tensor": self.tensor,
+            "numbers": numbers,
+        }
+
+    @property
+    def measured(self) -> Mapping[str, float]:
+        return self.numbers or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How a rule came out."""
+
+    name: str
+    """As configured; of one job, no two are the same."""
+    rule: str
+    """CamelCase."""
+    status: str
+    """One of `STATUSES`."""
+    triggered: int
+    """How often it found something."""
+    datapoints: int
+    """How many measurements it looked at."""
+    parameters: Mapping[str, Any]
+    """All of them, defaults too."""
+    findings: tuple[Finding, ...]
+    """The first hundred."""
+    reason: str = ""
+    """Why nothing could be inspected, what failed, or what could not be looked at."""
+
+    def document(self) -> dict[str, Any]:
+        """The evaluation as strict JSON has it."""
+        return {
+            "name": self.name,
+            "rule": self.rule,
+            "status": self.status,
+            "triggered": self.triggered,
+            "datapoints": self.datapoints,
+            "parameters": dict(self.parameters),
+            "findings": [finding.document() for finding in self.findings],
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a rule may know besides the records."""
+
+    settings: Mapping[str, Any] | None = None
+    """The plan's settings by their key (`lr`, `data.fraction`), for concrete cures; None for a script."""
+    others: Callable[[str], Sequence[Record]] | None = None
+    """The records of another job, by name or path; raises VizslaError where there is none."""
+    load: Callable[[Record], np.ndarray[Any, Any] | None] | None = None
+    """The raw tensor of a record, None where it was not saved."""
+
+
+class Rule(ABC, Generic[P]):
+    """One evaluation of one rule: parameters and what has been seen so far."""
+
+    Parameters: ClassVar[type[Section]]
+    """The documented names and defaults; the docstring below a field is its help."""
+    looks_at: ClassVar[str]
+    """Which records it inspects, for a person."""
+    meaning: ClassVar[str]
+    """When it fires, in a sentence."""
+    advice: ClassVar[str]
+    """What to do then, in a sentence."""
+
+    def __init__(self, name: str, parameters: P, context: Context) -> None:
+        self.name = name
+        self.parameters = parameters
+        self.context = context
+        self.datapoints = 0
+
+    @abstractmethod
+    def see(self, record: Record) -> Iterable[Finding]:
+        """What `record` shows, given all before it."""
+
+    def tick(self, now: float) -> Iterable[Finding]:
+        """What can be said at `now` (unix seconds) although no record came. Called from time to time, or never."""
+        return ()
+
+    def done(self, now: float | None) -> Iterable[Finding]:
+        """What can only be said when the last record has been seen; `now` is when the job ended, if that is known."""
+        return ()
+
+    @abstractmethod
+    def unfit(self) -> str:
+        """Why there was nothing to inspect and how to change that; "" if there was. Asked once all has been seen."""
+
+    def remark(self) -> str:
+        """What could not be looked at although the rest was; mostly ""."""
+        return ""
+
+    @property
+    def stops(self) -> bool:
+        """Whether a parameter asks for the job to be stopped at a finding."""
+        return False
+
+    def found(self, record: Record, message: str, cure: str, **numbers: float) -> Finding:
+        """A finding at the place of `record`; a tensor's name is that of a tensor record only."""
+        tensor = record.name if record.kind == "tensor" else None
+        return Finding(self.name, message, cure, record.mode, record.step, record.epoch, tensor, numbers)
