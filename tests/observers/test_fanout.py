@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 
 import pytest
+from torch import nn
 
 from vizsla.observers.fanout import Fanout
 from vizsla.training.events import Event, Finished, Started, Stop
 
-STARTED = Started(epochs=2, steps_per_epoch=3, images=22, from_epoch=0, from_global_step=0)
+STARTED = Started(2, 3, images=22, from_epoch=0, from_global_step=0, from_step=0, net=nn.Identity())
 FINISHED = Finished(epochs=2, epoch=1, train_loss=0.5, valid_loss=0.6, valid_accuracy=0.7)
 
 

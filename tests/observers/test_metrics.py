@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from torch import nn
 
 from vizsla import records
 from vizsla.observers.metrics import Metrics, ProgressFile, epoch_line
@@ -30,11 +31,12 @@ TRAIN_LOSS = re.compile(r"train loss: ([0-9.]+);")
 
 
 def started(from_epoch: int = 0, from_global_step: int = 0) -> Started:
-    return Started(2, 2, 20, from_epoch, from_global_step)
+    return Started(2, 2, 20, from_epoch, from_global_step, from_step=2 * from_epoch, net=nn.Identity())
 
 
 def step(number: int, global_step: int, epoch: int, loss: float = 1.5) -> Step:
-    return Step(epoch, number, global_step, number % 2, loss, lr=0.01, images=10)
+    logits_BC = torch.eye(2).repeat(5, 1)
+    return Step(epoch, number, global_step, number % 2, loss, 0.01, 10, logits_BC.argmax(dim=1), logits_BC)
 
 
 def epoch_end(epoch: int, number: int, global_step: int, loss: float = 1.25) -> EpochEnd:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tests.photos import write_folder
 from vizsla.training import check, layouts
 from vizsla.training.data import Photos
 from vizsla.training.execution import Execution
@@ -14,6 +15,8 @@ from vizsla.vision.preprocess import Preprocessing
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 EXECUTION = Execution(
     threads=1,
@@ -32,3 +35,13 @@ def photos_in(folder: Path, size: int = 16, workers: int = 0) -> Photos:
     spec = Preprocessing(size=size)
     checked = check.check(listing, spec, 1, lambda _done, _total: None)
     return Photos(checked.photos, listing.classes, spec, replace(EXECUTION, loader_workers=workers))
+
+
+def splits_in(factory: pytest.TempPathFactory) -> tuple[Photos, Photos]:
+    """22 pictures of two classes to train on, 8 others to validate."""
+    made = []
+    for seed, count in ((1, 11), (2, 4)):
+        folder = factory.mktemp("pictures")
+        write_folder(folder, {"disc": count, "rows": count}, seed=seed)
+        made.append(photos_in(folder, size=32))
+    return made[0], made[1]

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from tests.photos import write_folder
-from tests.training.ready import photos_in
+from tests.training.ready import splits_in
 from vizsla.errors import UserError
 from vizsla.observers.fanout import Fanout
 from vizsla.plan import Plan
@@ -42,24 +41,12 @@ def replaced(**changes: object) -> Plan:
     return Plan.model_validate({**PLAN.model_dump(), **changes})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Photos, Photos]:
-    """22 pictures of two classes to train on, 8 others to validate."""
-    return _made(tmp_path_factory, 1, 11), _made(tmp_path_factory, 2, 4)
-
-
-def _made(factory: pytest.TempPathFactory, seed: int, count: int) -> Photos:
-    folder = factory.mktemp("pictures")
-    write_folder(folder, {"disc": count, "rows": count}, seed=seed)
-    return photos_in(folder, size=32)
+    return splits_in(tmp_path_factory)
 
 
 class Seen:
@@ -127,10 +114,10 @@ def same(net: nn.Module, other: nn.Module) -> bool:
 
 def test_events_tell_the_whole_course_in_order(run: Run) -> None:
     seen = Seen()
-    run(replaced(epochs=2), seen)
+    net, _ = run(replaced(epochs=2), seen)
     kinds = [type(event) for event in seen.events]
     assert kinds == [Started, *[Step] * STEPS, EpochEnd, *[Step] * STEPS, EpochEnd, Finished]
-    assert seen.events[0] == Started(epochs=2, steps_per_epoch=STEPS, images=22, from_epoch=0, from_global_step=0)
+    assert seen.events[0] == Started(2, STEPS, 22, from_epoch=0, from_global_step=0, from_step=0, net=net)
     assert [event.epoch for event in seen.steps] == [1, 1, 1, 2, 2, 2]
     assert [event.step for event in seen.steps] == [0, 1, 2, 3, 4, 5]
     assert [event.step_in_epoch for event in seen.steps] == [0, 1, 2, 0, 1, 2]
@@ -198,7 +185,7 @@ def test_interrupted_in_an_epoch_and_resumed_equals_uninterrupted(
     _, stopped = other(plan, before)
     assert (stopped.epochs, stopped.stopped) == (1, Stop("enough"))
     resumed_net, resumed = other(plan, after)
-    assert after.events[0] == Started(3, STEPS, 22, from_epoch=1, from_global_step=STEPS + 1)
+    assert after.events[0] == Started(3, STEPS, 22, 1, from_global_step=STEPS + 1, from_step=STEPS, net=resumed_net)
     first_epoch = before.series[:STEPS]
     assert first_epoch + after.series == straight.series
     assert same(net, resumed_net)

@@ -23,11 +23,9 @@ from vizsla import bundle
 from vizsla.files import write_atomic, write_json
 from vizsla.job import now
 from vizsla.jobdir import JobDir, Outcome
-from vizsla.observers.fanout import Fanout
-from vizsla.observers.metrics import Metrics, ProgressFile
+from vizsla.observers.metrics import ProgressFile
+from vizsla.observers.watching import watching
 from vizsla.plan import Plan
-from vizsla.records import Writer
-from vizsla.segments import Segments
 from vizsla.training import check, execution, layouts
 from vizsla.training.check import CheckedPhoto
 from vizsla.training.checkpoint import Checkpoints
@@ -108,8 +106,7 @@ def run(folder: JobDir, number: int) -> Outcome:
         signals.check()
     except Interrupted as interrupted:
         return Outcome("Stopped", f"{interrupted}, before the training began")
-    with Writer(Segments(folder.records / "train", number, ".jsonl")) as records:
-        see = Fanout({"signals": signals, "metrics": Metrics(records), "progress": progress})
+    with watching(folder, number, {"signals": signals, "progress": progress}) as see:
         checkpoints = Checkpoints(folder.checkpoints, plan.digest(), splits.fingerprint)
         trained = train(net, plan, (splits.train, splits.valid), checkpoints, see)
     if not trained.best.epoch:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from vizsla.training.scores import Scores
+if TYPE_CHECKING:  # whoever watches another loop than ours needs no photos, so nothing that decodes them
+    import torch
+    from torch import nn
+
+    from vizsla.training.scores import Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,10 @@ class Started:
     """Epochs that a checkpoint had finished; 0 for a fresh start."""
     from_global_step: int
     """Steps, training and evaluation together, that the checkpoint had done."""
+    from_step: int
+    """Training steps that the checkpoint had done."""
+    net: nn.Module = field(compare=False, repr=False)
+    """To be looked at, never to be changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,9 @@ class Step:
     loss: float
     lr: float
     images: int
+    labels_B: torch.Tensor = field(compare=False, repr=False)
+    logits_BC: torch.Tensor = field(compare=False, repr=False)
+    """What the network answered before this step's update; without its history."""
 
 
 @dataclass(frozen=True, slots=True)

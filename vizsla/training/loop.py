@@ -52,19 +52,21 @@ def train(net: nn.Module, plan: Plan, splits: tuple[Photos, Photos], checkpoints
     parts = Parts(net, *optim.prepare(net, plan, steps))
     at, best = checkpoints.restore(parts)
 
-    stop = see(Started(plan.epochs, steps, len(photos), at.epoch, at.global_step))
+    stop = see(Started(plan.epochs, steps, len(photos), at.epoch, at.global_step, at.step, net))
     while not stop and at.epoch < plan.epochs and not out_of_patience(at, plan):
         epoch, train_loss = at.epoch + 1, Mean()
         networks.set_train_mode(net, frozen, keep_statistics=optim.pretrained(plan))
         for step, batch in enumerate(photos.shuffled(plan.batch_size, plan.seed, epoch)):
             lr = float(parts.schedule.get_last_lr()[0])
-            loss = cross_entropy(net(batch.x_BCHW), batch.y_B, label_smoothing=plan.label_smoothing)
+            logits_BC = net(batch.x_BCHW)
+            loss = cross_entropy(logits_BC, batch.y_B, label_smoothing=plan.label_smoothing)
             parts.optim.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             parts.optim.step()
             parts.schedule.step()
             train_loss.add(loss_value := float(loss.detach()), len(batch.y_B))
-            stop = see(Step(epoch, at.step, at.global_step, step, loss_value, lr, len(batch.y_B)))
+            batch_seen = len(batch.y_B), batch.y_B, logits_BC.detach()
+            stop = see(Step(epoch, at.step, at.global_step, step, loss_value, lr, *batch_seen))
             at.step, at.global_step = at.step + 1, at.global_step + 1
             if stop:
                 break
