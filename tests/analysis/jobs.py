@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vizsla.files import write_json
+from vizsla.analysis import rules
+from vizsla.files import read_json, write_json
 from vizsla.job import Job
 from vizsla.jobdir import JobDir, Outcome, create
 from vizsla.machine import Process
@@ -50,8 +51,8 @@ def measured(folder: JobDir, valid_losses: Sequence[float], steps_per_epoch: int
                 for name, value in (("train_loss", 2 / (at + 1)), ("lr", 0.01 / (at + 1))):
                     writer.write(_metric(name, value, "train", at, epoch))
                 at += 1
-            by_epoch = {"epoch_train_loss": 2 / epoch, "valid_loss": valid_loss, "valid_accuracy": epoch / (total + 1)}
-            for name, value in by_epoch.items():
+            writer.write(_metric("epoch_train_loss", 2 / epoch, "train", at - 1, epoch))
+            for name, value in (("valid_loss", valid_loss), ("valid_accuracy", epoch / (total + 1))):
                 writer.write(_metric(name, value, "eval", epoch - 1, epoch))
     return folder
 
@@ -67,6 +68,13 @@ def reported(folder: JobDir, metrics: Mapping[str, Sequence[float]]) -> JobDir:
 
 def _metric(name: str, value: Value, mode: str, step: int, epoch: int) -> Record:
     return Record(t=1.0 + step, kind="metric", name=name, mode=mode, step=step, epoch=epoch, value=value)
+
+
+def ruled(folder: JobDir, *asked: str) -> JobDir:
+    """Gives the job rules, as they are typed: `overfit:ratio_threshold=0.2`."""
+    requests = [rules.parse(each).model_dump(mode="json") for each in asked]
+    write_json(folder.path / "job.json", read_json(folder.path / "job.json") | {"rules": requests})
+    return folder
 
 
 def evaluated(folder: JobDir, confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> JobDir:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.analysis.jobs import EVIL, begun, checked, ended, evaluated, measured, reported
+from tests.analysis.jobs import EVIL, begun, checked, ended, evaluated, measured, reported, ruled
 from tests.analysis.reading import Page, assert_self_contained, names_in
+from tests.analysis.tensors import gradients, relu_outputs, saved
 from tests.conftest import Trained
+from tests.photos import encode, picture
 from vizsla.analysis import report
 from vizsla.analysis.charts import script_json
 from vizsla.errors import UserError
@@ -39,14 +42,17 @@ def test_a_real_job_is_shown_with_its_figures(real: JobDir) -> None:
     assert f"{100 * result['accuracy']:.2f} %" in page.section("held-out")
     assert "disc/torn.jpg" in page.section("photos")
     assert "3 of 3 epochs finished." in page.section("curves")
-    assert len(page.figures) == 4
+    for title in ("Loss by epoch", "Valid accuracy by epoch", "Training loss by step", "Learning rate by step"):
+        assert title in page.section("curves")
+    assert "Gradients" in page.section("layers")
 
 
 def test_the_json_twin_of_a_real_job_has_the_same_figures(real: JobDir) -> None:
     document, manifest = report.job_document(real), read_json(real.model / "manifest.json")
     kept = document["summary"]["kept_epoch"]
     valid = {point["epoch"]: point["value"] for point in document["curves"]["valid_loss"]}
-    assert list(document) == ["name", "kind", "status", "created", "summary", "curves", "evaluation", "data", "page"]
+    described = ["name", "kind", "status", "created", "recommendations", "summary", "rules"]
+    assert list(document) == [*described, "curves", "layers", "evaluation", "data", "page"]
     assert (document["name"], document["kind"], document["status"]) == ("shapes", "training", "Completed")
     assert valid[kept] == manifest["metrics"]["valid_loss"] == min(valid.values())
     assert document["evaluation"] == read_json(real.reports / "evaluation.json")
@@ -59,7 +65,8 @@ def test_a_page_needs_nothing_but_itself(real: JobDir) -> None:
 
 
 def test_links_lead_to_files_that_are_there(real: JobDir) -> None:
-    links = [link for link in page_of(real).references() if not link.startswith("#")]
+    page = page_of(real)
+    links = [link for link in page.references() if not link.startswith("#") and link not in page.pictures()]
     assert "output/data/evaluation.json" in links
     assert [link for link in links if not (real.path / link).exists()] == []
 
@@ -281,6 +288,24 @@ def hostile(tmp_path: Path) -> JobDir:
     return reported(folder, {EVIL: [1.0, 2.0], "$x$": [1.0]})
 
 
+@pytest.fixture
+def haunted(hostile: JobDir) -> JobDir:
+    """The same, with rules, tensors and photos of hostile names."""
+    ruled(hostile, "vanishing_gradient", "overfit", f"all_zero:tensor_regex={re.escape(EVIL)}")
+    saved(hostile, [*gradients({f"Net_{EVIL}.weight": [1e-9] * 3}), *relu_outputs({EVIL: [[0.0, 1.0]] * 3})])
+    document = read_json(hostile.reports / "evaluation.json")
+    answers = [
+        {"file": name, "label": EVIL, "predicted": "bee", "confidence": 99.0} for name in ("a.png", f"{EVIL}.png")
+    ]
+    write_json(hostile.reports / "evaluation.json", document | {"predictions": answers})
+    place = hostile.channel("training").resolve()
+    (place / "a.png").write_bytes(encode(picture(0, 1), "PNG"))
+    requests = read_json(hostile.path / "job.json")
+    requests["rules"][0]["name"] = EVIL
+    write_json(hostile.path / "job.json", requests)
+    return hostile
+
+
 def test_no_name_becomes_html(hostile: JobDir) -> None:
     html = report.job_page(hostile)
     assert_self_contained(html)
@@ -288,6 +313,18 @@ def test_no_name_becomes_html(hostile: JobDir) -> None:
     assert page.count("b") == len(page.figures)  # their titles, and nothing else
     for place in ("", "curves", "held-out", "photos", "settings"):
         assert EVIL in page.section(place)
+
+
+def test_no_name_in_a_rule_a_tensor_or_a_photo_becomes_html(haunted: JobDir) -> None:
+    html = report.job_page(haunted)
+    assert_self_contained(html)
+    page = Page(html)
+    assert len(page.pictures()) == 1
+    for place in ("recommendations", "rules", "held-out"):
+        assert EVIL in page.section(place)
+    texts = [text for figure in page.figures for text in names_in(figure)]
+    assert any("onerror=alert(1)" in text for text in texts)
+    assert [text for text in texts if "<" in text.replace("<extra></extra>", "").replace("<br>", "")] == []
 
 
 def test_no_name_becomes_html_in_a_figure(hostile: JobDir) -> None:

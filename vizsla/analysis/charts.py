@@ -14,7 +14,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from vizsla.analysis.page import joined, render
-from vizsla.analysis.words import visible
+from vizsla.words import visible
 
 ACCENT = "#cf6420"  # the one that matters: valid, the best trial
 SECOND = "#3f83c4"  # what it is compared with: train, the other trials
@@ -67,9 +67,9 @@ _AXIS: Final = {
 }
 
 
-def html(charts: Iterable[Chart]) -> Markup:
-    """The figures side by side where there is room."""
-    return render("charts.html.j2", {"charts": joined(_figure(chart) for chart in charts)})
+def html(charts: Iterable[Chart], top: bool = False) -> Markup:
+    """The figures side by side where there is room, with their axes on one line or, `top`, their titles."""
+    return render("charts.html.j2", {"charts": joined(_figure(chart) for chart in charts), "top": top})
 
 
 def _figure(chart: Chart) -> Markup:
@@ -114,6 +114,16 @@ def line(name: str, points: Sequence[tuple[float, float]], colour: str) -> Spec:
 def axis(title: str) -> Spec:
     """An axis and what it shows, with its unit."""
     return {"title": {"text": label(title), "standoff": 8}}
+
+
+def powers(values: Iterable[float]) -> Spec:
+    """A logarithmic axis for numbers above 0, with a few round ones named: plotly would name every digit."""
+    sizes = [math.log10(value) for value in values if value > 0 and math.isfinite(value)] or [0.0]
+    low, high = math.floor(min(sizes)), math.ceil(max(sizes))
+    digits = (1,) if high - low > 2 else (1, 2, 5)
+    stride = max(1, math.ceil((high - low) / 6))
+    ticks = [digit * 10.0**power for power in range(low, high + 1, stride) for digit in digits]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def counting(title: str, most: int) -> Spec:

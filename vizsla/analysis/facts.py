@@ -5,7 +5,7 @@ Sections look at `JobFacts` and nothing else, so a page and its JSON twin show t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, TypeAdapter, model_validator
 
 from vizsla import bundle, jobdir, records
-from vizsla.analysis import series
+from vizsla.analysis import evaluations, series
+from vizsla.analysis.rules import Evaluation as RuleEvaluation
 from vizsla.analysis.series import Series
 from vizsla.bundle import Manifest
 from vizsla.errors import VizslaError
 from vizsla.files import read_json, reason
-from vizsla.job import CLASSIFIER, Job, now
+from vizsla.job import CLASSIFIER, Job, RuleRequest, now
 from vizsla.jobdir import Attempt, JobDir
 from vizsla.plan import Plan
 from vizsla.records import Record
@@ -42,6 +43,15 @@ class ClassScore(_Document):
     precision: float | None
 
 
+class Prediction(_Document):
+    """What was answered to one photo; `confidence` is percent."""
+
+    file: str
+    label: str
+    predicted: str
+    confidence: float
+
+
 class Evaluation(_Document):
     """evaluation.json."""
 
@@ -54,6 +64,7 @@ class Evaluation(_Document):
     per_class: list[ClassScore]
     confusion: list[list[NonNegativeInt]]
     """Rows are what the photos show, columns what was answered, both in the order of `classes`."""
+    predictions: list[Prediction] = []
 
     @model_validator(mode="after")
     def _is_square(self) -> Evaluation:
@@ -109,6 +120,8 @@ class JobFacts:
     evaluation: Evaluation | None
     execution: Mapping[str, Any] | None
     manifest: Manifest | None
+    rules: tuple[RuleEvaluation, ...]
+    """How the rules come out; none for a job without rules."""
     problems: tuple[str, ...]
     """What could not be read, a sentence each."""
 
@@ -136,8 +149,8 @@ class JobFacts:
         return series.kept_epoch(self.series.epochs["valid_loss"], kept_loss)
 
 
-def read(folder: JobDir) -> JobFacts:
-    """The facts about a job, running or ended.
+def read(folder: JobDir, requests: Iterable[RuleRequest] | None = None) -> JobFacts:
+    """The facts about a job, running or ended. requests: the rules to hold it against; by default the job's own.
 
     Raises UserError for a folder without a job, VizslaError where job.json or an attempt was damaged: then not even
     the state is known.
@@ -145,21 +158,41 @@ def read(folder: JobDir) -> JobFacts:
     job = folder.job()
     jobdir.advance(folder)
     attempts = tuple(folder.attempts())
+    last = attempts[-1] if attempts else None
     problems: list[str] = []
-    found = tuple(_or_none(lambda: records.read(folder.records), problems) or ())
+    found = _records(folder, last, problems)
+    plan = _or_none(folder.plan, problems) if job.entry_point == CLASSIFIER else None
+    asked = job.rules if requests is None else requests
     return JobFacts(
         folder=folder,
         job=job,
         attempts=attempts,
-        plan=_or_none(folder.plan, problems) if job.entry_point == CLASSIFIER else None,
+        plan=plan,
         records=found,
         series=series.read(found),
         data=_document(folder.reports / "data_report.json", DataReport, problems),
         evaluation=_document(folder.reports / "evaluation.json", Evaluation, problems),
         execution=_document(folder.private / "execution.json", dict[str, Any], problems),
         manifest=_or_none(lambda: bundle.read(folder.model), problems) if bundle.is_bundle(folder.model) else None,
+        rules=evaluations.evaluate(asked, found, last, evaluations.context(folder, plan)),
         problems=tuple(problems),
     )
+
+
+def _records(folder: JobDir, last: Attempt | None, problems: list[str]) -> tuple[Record, ...]:
+    torn: list[str] = []
+    found = _or_none(lambda: records.read(folder.records, on_tear=torn.append), problems)
+    if last and last.finished:  # while a job runs, the end of a file is a line that is just being written
+        problems += [f"The records in {file} are torn or damaged; they are read up to there." for file in torn]
+    problems += [sentence for record in found or () for sentence in _switched_off(record)]
+    return tuple(found or ())
+
+
+def _switched_off(record: Record) -> list[str]:
+    """What observers failed with; from there on their measurements are missing."""
+    if record.kind != "attempt" or record.name != "switched_off" or not isinstance(record.value, Mapping):
+        return []
+    return [f"{name} failed while the job ran, and was switched off: {why}" for name, why in record.value.items()]
 
 
 def _document(path: Path, shape: type[T], problems: list[str]) -> T | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,10 +20,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from vizsla.analysis.words import visible
+from vizsla.words import visible
 
 _TEMPLATES = Path(__file__).parent / "templates"
 CHART_MARK = '<figure class="chart"'  # names are escaped, so only a chart brings this into a page
+
+_TYPED = re.compile(r"(`[^`]+`|--[a-z]+ [\w.]+=[^\s,;()]*[^\s,;().:])")
 
 Cell = str | Markup
 
@@ -86,6 +89,12 @@ def table(content: Table) -> Markup:
 def bar(share: float, text: str) -> Markup:
     """A table cell with a bar of `share` (0 to 1) and what it stands for."""
     return render("bar.html.j2", {"share": min(1.0, max(0.0, share)), "text": text})
+
+
+def prose(text: str) -> Markup:
+    """A sentence in which what is typed (between backticks, or a `--set key=value`) looks like it."""
+    parts = _TYPED.split(text)  # text and what is typed take turns
+    return render("prose.html.j2", {"parts": [part.strip("`") if odd % 2 else part for odd, part in enumerate(parts)]})
 
 
 def joined(parts: Iterable[Markup]) -> Markup:

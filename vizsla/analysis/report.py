@@ -11,15 +11,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from vizsla.analysis import charts, page, recommendations
 from vizsla.analysis import facts as job_facts
-from vizsla.analysis import page
+from vizsla.analysis import layers as layer_grids
 from vizsla.analysis.facts import JobFacts
 from vizsla.analysis.page import Section
 from vizsla.analysis.sections import (
+    advice,
     best,
     curves,
     head,
     heldout,
+    layers,
     listing,
     parallel,
     photos,
@@ -27,6 +30,7 @@ from vizsla.analysis.sections import (
     search,
     settings,
     tuning,
+    verdicts,
 )
 from vizsla.analysis.series import Curve
 from vizsla.analysis.sweeps import SweepView, TrialView
@@ -34,16 +38,33 @@ from vizsla.files import write_atomic
 from vizsla.jobdir import JobDir
 
 PAGE = "report.html"
-_JOB_SECTIONS = (curves.section, heldout.section, photos.section, settings.section, places.section)
+_JOB_SECTIONS = (
+    *(advice.section, verdicts.section, curves.section, layers.section),
+    *(heldout.section, photos.section, settings.section, places.section),
+)
 _SWEEP_SECTIONS = (tuning.section, listing.section, best.section, search.section, parallel.section)
 
 
-def job_page(folder: JobDir) -> str:
-    """The page of one training job, running or ended.
+def job(folder: JobDir) -> tuple[str, dict[str, Any]]:
+    """The page of one training job, running or ended, and its JSON twin, from one look at the folder.
 
     Raises UserError for a folder without a job, VizslaError where its state cannot be known.
     """
     facts = job_facts.read(folder)
+    return _job_page(facts), _job_document(facts)
+
+
+def job_page(folder: JobDir) -> str:
+    """The page alone. Raises as `job` does."""
+    return _job_page(job_facts.read(folder))
+
+
+def job_document(folder: JobDir) -> dict[str, Any]:
+    """The figures of the page as JSON has them: what does not exist is null. Raises as `job` does."""
+    return _job_document(job_facts.read(folder))
+
+
+def _job_page(facts: JobFacts) -> str:
     return page.page(head.of_job(facts), _present(section(facts) for section in _JOB_SECTIONS))
 
 
@@ -58,22 +79,20 @@ def write(path: Path, html: str) -> None:
     write_atomic(path, html)
 
 
-def job_document(folder: JobDir) -> dict[str, Any]:
-    """The figures of `job_page` as JSON has them: what does not exist, and what is no finite number, is null.
-
-    Raises as `job_page` does.
-    """
-    facts = job_facts.read(folder)
+def _job_document(facts: JobFacts) -> dict[str, Any]:
     return {
-        "name": folder.name,
-        "kind": folder.kind,
+        "name": facts.folder.name,
+        "kind": facts.folder.kind,
         "status": facts.status,
         "created": facts.job.created,
+        "recommendations": [each.document() for each in recommendations.of(facts.rules)],
         "summary": _summary(facts),
+        "rules": [each.document() for each in facts.rules],
         "curves": _curves(facts),
+        "layers": _layers(facts),
         "evaluation": facts.evaluation.model_dump(mode="json") if facts.evaluation else None,
         "data": facts.data.model_dump(mode="json") if facts.data else None,
-        "page": str(folder.path / PAGE),
+        "page": str(facts.folder.path / PAGE),
     }
 
 
@@ -101,6 +120,25 @@ def _curves(facts: JobFacts) -> dict[str, Any]:
         **{name: _points(curve, "epoch") for name, curve in series.epochs.items()},
         "steps": {name: _points(curve, "step") for name, curve in series.steps.items()},
         "others": {name: _points(extra.curve, extra.by) for name, extra in series.extras.items()},
+    }
+
+
+def _layers(facts: JobFacts) -> dict[str, Any] | None:
+    """The grids behind the heat maps; what is no finite number is null."""
+    grids = {
+        "gradients": layer_grids.gradients(facts.records),
+        "active_channels": layer_grids.active_channels(facts.records),
+        "activations": layer_grids.activations(facts.records),
+    }
+    if not any(grid.layers for grid in grids.values()):
+        return None
+    return {
+        name: {
+            "layers": list(grid.layers),
+            "steps": list(grid.steps),
+            "values": [charts.numbers(row) for row in grid.values],
+        }
+        for name, grid in grids.items()
     }
 
 

@@ -23,8 +23,8 @@ def write(folder: JobDir) -> tuple[Path, dict[str, Any]]:
             report.write(trial.folder.path / report.PAGE, report.job_page(trial.folder))
         report.write(page, report.sweep_page(*views(folder, document)))
     else:
-        report.write(page, report.job_page(folder))
-        document = report.job_document(folder)
+        html, document = report.job(folder)
+        report.write(page, html)
     return page, {**document, "page": str(page)}
 
 

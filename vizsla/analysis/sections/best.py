@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vizsla.analysis import page
 from vizsla.analysis.page import Section
 from vizsla.analysis.sweeps import SweepView, TrialView
-from vizsla.analysis.words import count, duration, number
+from vizsla.words import count, duration, number
 
 
 def section(sweep: SweepView, trials: Sequence[TrialView]) -> Section:

@@ -13,7 +13,7 @@ from vizsla.analysis.charts import Chart, Spec
 from vizsla.analysis.facts import JobFacts
 from vizsla.analysis.page import Section, Table
 from vizsla.analysis.series import Curve, Extra, Series, thinned
-from vizsla.analysis.words import NONE, count, listed, loss, number, percent
+from vizsla.words import NONE, count, listed, loss, number, percent
 
 MOST_POINTS = 1500  # in one curve: more cannot be told apart on a screen, and a page should stay small
 _DASHED: Final = {"color": charts.SECOND, "width": 2, "dash": "dash"}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from vizsla.analysis.facts import JobFacts
 from vizsla.analysis.page import Head, Tile
 from vizsla.analysis.sweeps import SweepView, TrialView
-from vizsla.analysis.words import NONE, count, duration, loss, moment, number, percent
+from vizsla.words import NONE, count, duration, loss, moment, number, percent
 
 
 def of_job(facts: JobFacts) -> Head:

@@ -9,7 +9,8 @@ from markupsafe import Markup
 from vizsla.analysis import page
 from vizsla.analysis.facts import ClassScore, Evaluation, JobFacts
 from vizsla.analysis.page import Section, Table
-from vizsla.analysis.words import NONE, count, loss, percent
+from vizsla.analysis.sections import confused
+from vizsla.words import NONE, count, loss, percent
 
 MOST_CLASSES = 16  # in a matrix: one of more classes does not fit on a page, and most of it is zeros
 MOST_PAIRS = 30
@@ -18,7 +19,7 @@ MOST_PAIRS = 30
 def section(facts: JobFacts) -> Section | None:
     """None for a script, which has no such result."""
     if facts.evaluation:
-        html = _result(facts.evaluation)
+        html = _result(facts, facts.evaluation)
     elif facts.plan is None:
         return None
     else:
@@ -36,7 +37,7 @@ def _absent(facts: JobFacts) -> str:
     return "The job ended before the held-out photos were asked."
 
 
-def _result(found: Evaluation) -> Markup:
+def _result(facts: JobFacts, found: Evaluation) -> Markup:
     low, high = found.accuracy_95
     sentence = (
         f"{percent(found.accuracy)} of {count(found.images, 'photo')} that took no part in training were named right. "
@@ -47,6 +48,7 @@ def _result(found: Evaluation) -> Markup:
         "classes": _classes(found),
         "confusion": _confusion(found),
         "side_by_side": len(found.classes) <= 6,  # a wider matrix needs the whole page
+        "photos": confused.photos(facts, found),
     }
     return page.render("heldout.html.j2", values)
 

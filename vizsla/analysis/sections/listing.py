@@ -9,7 +9,7 @@ from vizsla.analysis import page
 from vizsla.analysis.page import Cell, Section, Table
 from vizsla.analysis.sections import tuning
 from vizsla.analysis.sweeps import SweepView, TrialView
-from vizsla.analysis.words import NONE, duration, number
+from vizsla.words import NONE, duration, number
 
 
 def section(sweep: SweepView, trials: Sequence[TrialView]) -> Section:

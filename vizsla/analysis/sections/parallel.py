@@ -14,7 +14,7 @@ from vizsla.analysis.charts import Chart, Spec
 from vizsla.analysis.page import Section
 from vizsla.analysis.sections.listing import hyperparameters
 from vizsla.analysis.sweeps import SweepView, TrialView
-from vizsla.analysis.words import count, number
+from vizsla.words import count, number
 
 _WIDE = 30  # ratio of the largest to the smallest value from which an axis is logarithmic
 _MOST_TICKS = 6

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from vizsla.analysis import page
 from vizsla.analysis.facts import Counts, DataReport, JobFacts
 from vizsla.analysis.page import Section, Table
-from vizsla.analysis.words import count, listed
+from vizsla.words import count, listed
 
 
 def section(facts: JobFacts) -> Section | None:

@@ -9,7 +9,7 @@ from vizsla.analysis import charts, page
 from vizsla.analysis.charts import Chart, Spec
 from vizsla.analysis.page import Cell, Section, Table
 from vizsla.analysis.sweeps import SweepView, TrialView
-from vizsla.analysis.words import count, number, percent
+from vizsla.words import count, number, percent
 
 _WIDE = 20  # ratio of the largest to the smallest objective above which an axis is logarithmic
 _STAIRS: Final = {"color": charts.ACCENT, "width": 2, "shape": "hv"}

@@ -9,9 +9,9 @@ from vizsla import backbones, keys
 from vizsla.analysis import page
 from vizsla.analysis.facts import JobFacts
 from vizsla.analysis.page import Section, Table
-from vizsla.analysis.words import NONE
 from vizsla.keys import Key
 from vizsla.plan import Plan
+from vizsla.words import NONE
 
 
 def section(facts: JobFacts) -> Section:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from vizsla.analysis import page
 from vizsla.analysis.page import Section, Table
 from vizsla.analysis.sweeps import SweepView, TrialView
-from vizsla.analysis.words import NONE, duration, moment, number
+from vizsla.words import NONE, duration, moment, number
 
 _COLUMNS = ("Name", "Status", "Created", "Time", "Training jobs", "Completed", "Best objective")
 

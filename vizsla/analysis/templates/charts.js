@@ -1,5 +1,6 @@
 "use strict";
-/* Draws each figure of the page in the page's own colours, again when these change, and narrower for paper. */
+/* Draws each figure of the page in the page's own colours, again when these change, and narrower for paper.
+   What is folded away has no width yet: it is drawn when it is opened, or printed. */
 (() => {
   const PAPER_WIDTH = 660;
   const root = document.documentElement;
@@ -32,7 +33,11 @@
     keys.reduce((place, key) => (place[key] ??= {}), target)[last] = value;
   };
 
-  const draw = ({ box, spec }) => {
+  const folded = ({ box }) => box.closest("details:not([open])") !== null;
+
+  const draw = (plot) => {
+    const { box, spec } = plot;
+    plot.drawn = true;
     const layout = structuredClone(spec.layout);
     Object.entries(theme()).forEach(([path, value]) => put(layout, path, value));
     Plotly.newPlot(box, spec.data, layout, {
@@ -42,12 +47,18 @@
     });
   };
 
-  const repaint = (size) => plots.forEach(({ box }) => Plotly.relayout(box, { ...theme(), ...size }));
+  const drawVisible = () => plots.filter((plot) => !plot.drawn && !folded(plot)).forEach(draw);
 
-  plots.forEach(draw);
+  const repaint = (size) =>
+    plots.filter(({ drawn }) => drawn).forEach(({ box }) => Plotly.relayout(box, { ...theme(), ...size }));
+
+  drawVisible();
+  addEventListener("toggle", drawVisible, true); // it does not bubble
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => repaint({}));
   addEventListener("beforeprint", () => {
     root.classList.add("print");
+    document.querySelectorAll("details.rule").forEach((rule) => (rule.open = true));
+    drawVisible();
     repaint({ width: PAPER_WIDTH, autosize: false });
   });
   addEventListener("afterprint", () => {
