@@ -9,7 +9,7 @@ demo: .venv/installed  ## trains on 2,624 real photos of solar cells, evaluates,
 	$(BIN)/vizsla demo
 
 test: .venv/installed  ## every test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 test-contract: .venv/installed .venv-contract/installed  ## scripts under vizsla and under AWS's own launcher, compared
 	$(BIN)/pytest tests/contract

@@ -129,7 +129,7 @@ def test_requirements_are_not_installed_unasked(tmp_path: Path) -> None:
 def test_installed_requirements_come_before_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/mine")
     job, folder = made(tmp_path, {}, install=True)
-    search = f"{container.packages(folder)}:{folder.code}:/mine"
+    search = f"{folder.code}:{container.SMDEBUG}:{container.packages(folder)}:/mine"
     assert container.environment(job, folder, cpus=1)["PYTHONPATH"] == search
     prefix, note = container.installing(job, folder)
     assert prefix[0] == "sh"

@@ -1,7 +1,7 @@
 """What a script finds around it: SageMaker's SM_* variables, its arguments, and /opt/ml where that can be had.
 
-Pure functions over a job and its folder; the worker starts the script with what they return. The names are those of
-AWS's sagemaker-training toolkit (docs/sagemaker-contract.md compares them one by one).
+Pure functions over a job and its folder, but for `hooked`; the worker starts the script with what they return. The
+names are those of AWS's sagemaker-training toolkit (docs/sagemaker-contract.md compares them one by one).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vizsla.files import write_json
 from vizsla.job import Job
 from vizsla.jobdir import FILE_MODE, ONE_HOST, JobDir
 
@@ -68,6 +69,13 @@ TOOLKIT_OWN = {
     "sagemaker_s3_output",
 }
 INFO = 20
+# The folder that holds the package smdebug for scripts that import it, and nothing else. Only a script's path names it.
+SMDEBUG = Path(__file__).parent / "compat" / "smdebug"
+# What SageMaker hands a script's hook where nobody said anything: losses, every 500 steps.
+HOOK: Mapping[str, Any] = {
+    "LocalPath": "/opt/ml/output/tensors",
+    "CollectionConfigurations": [{"CollectionName": "losses"}],
+}
 
 
 def hyperparameters(job: Job) -> dict[str, Any]:
@@ -109,6 +117,21 @@ def environment(job: Job, folder: JobDir, cpus: int) -> dict[str, str]:
         "SAGEMAKER_REGION": job.hyperparameters.get("sagemaker_region", ""),
         "CURRENT_HOST": ONE_HOST["current_host"],
         "PYTHONPATH": _search(job, folder),
+    }
+
+
+def hooked(folder: JobDir, attempt: int, hook: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Writes down what a script's smdebug hook is to save, and gives the variables by which the hook finds it.
+
+    hook: a DebuggerHookConfig as SageMaker's JSON has it, by default `HOOK`. A hook writes into the job's folder
+    whatever LocalPath says. Raises VizslaError where the file cannot be written.
+    """
+    file = folder.config / "debughookconfig.json"
+    write_json(file, dict(HOOK if hook is None else hook))
+    return {
+        "SMDEBUG_CONFIG_FILE_PATH": str(file),
+        "VIZSLA_JOB": str(folder.path),
+        "VIZSLA_ATTEMPT": str(attempt),
     }
 
 
@@ -206,9 +229,13 @@ def _problem() -> str:
 
 
 def _search(job: Job, folder: JobDir) -> str:
-    """PYTHONPATH: a script in a folder of the source finds the modules at the source's top, as at AWS."""
+    """PYTHONPATH: a script in a folder of the source finds the modules at the source's top, as at AWS.
+
+    smdebug comes before what its requirements bring: AWS's own does not work with today's numpy.
+    """
     installed = [str(packages(folder))] if job.launch.script.install else []
-    return os.pathsep.join([*installed, str(folder.code), *filter(None, [os.environ.get("PYTHONPATH")])])
+    there = filter(None, [os.environ.get("PYTHONPATH")])
+    return os.pathsep.join([str(folder.code), str(SMDEBUG), *installed, *there])
 
 
 def _decoded(value: str) -> Any:

@@ -21,6 +21,7 @@ TRAIN = ROOT / ".venv-contract" / "bin" / "train"
 CHANNELS = ("training", "valid-2")
 FILE_MODE = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
 # What SageMaker writes for one machine; `local` is what the toolkit says where AWS names an instance type.
+HOOK = {"LocalPath": "/opt/ml/output/tensors", "CollectionConfigurations": [{"CollectionName": "losses"}]}
 ONE_HOST = {
     "current_host": "algo-1",
     "current_instance_type": "local",
@@ -85,6 +86,7 @@ def under_sagemaker(asked: Asked, place: Path) -> Ran:
         "hyperparameters": asked.all_hyperparameters(),
         "inputdataconfig": dict.fromkeys(asked.channels, FILE_MODE),
         "resourceconfig": ONE_HOST,
+        "debughookconfig": HOOK,
     }
     for name, document in documents.items():
         (place / "input" / "config" / f"{name}.json").write_text(json.dumps(document))

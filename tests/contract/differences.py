@@ -27,6 +27,8 @@ class Difference(NamedTuple):
 
 _MODULE_DIR = "AWS names where the source was uploaded to; here it is the copy that the script runs in"
 _CPUS = "the job's share of the cores (`VIZSLA_CPUS`), so that jobs side by side do not fight for them"
+_HOOK_FILE = "the same file, found where /opt/ml cannot be had"
+_HOOK = "where smdebug's hook writes its records, and which attempt they belong to"
 _OURS = "set only to run the toolkit outside of its container"
 
 ENVIRONMENT = (
@@ -35,6 +37,9 @@ ENVIRONMENT = (
     Difference("SM_NUM_CPUS", "[1-9]*", "1", _CPUS),
     Difference("SM_TRAINING_ENV: num_cpus", "[1-9]*", "1", _CPUS),
     Difference("VIZSLA_CPUS", ABSENT, "1", "what a script may use, for those that start processes of their own"),
+    Difference("SMDEBUG_CONFIG_FILE_PATH", ABSENT, "BASE/input/config/debughookconfig.json", _HOOK_FILE),
+    Difference("VIZSLA_JOB", ABSENT, "BASE", _HOOK),
+    Difference("VIZSLA_ATTEMPT", ABSENT, "1", _HOOK),
     Difference(
         "PYTHONPATH",
         "BASE/code:*",

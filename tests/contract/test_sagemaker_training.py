@@ -125,9 +125,9 @@ def test_scripts_start_in_the_same_folder(probed: Both) -> None:
     assert [Path(ran.found["folder"]).relative_to(ran.folder) for ran in probed] == [Path("code")] * 2
 
 
-@pytest.mark.parametrize("name", ["hyperparameters.json", "inputdataconfig.json", "resourceconfig.json"])
+@pytest.mark.parametrize("name", ["hyperparameters", "inputdataconfig", "resourceconfig", "debughookconfig"])
 def test_configuration_is_the_same(probed: Both, name: str) -> None:
-    toolkit, vizsla = (ran.found["config"][name] for ran in probed)
+    toolkit, vizsla = (ran.found["config"][f"{name}.json"] for ran in probed)
     assert vizsla == toolkit
 
 

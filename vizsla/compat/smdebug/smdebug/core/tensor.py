@@ -1,0 +1,7 @@
+"""Where smdebug has StepState."""
+
+from __future__ import annotations
+
+from ..trials.step import StepState
+
+__all__ = ["StepState"]
