@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from vizsla import jobdir
+from vizsla.analysis.rules import parse
 from vizsla.backends import local
 from vizsla.job import Job, Launch, Metric
 from vizsla.jobdir import Attempt, JobDir
@@ -21,9 +22,11 @@ def lay_out(
     place: Path,
     script: str,
     name: str = "job",
+    *,
     metrics: Mapping[str, str] | None = None,
     launch: Launch | None = None,
     requirements: str | None = None,
+    rules: Sequence[str] = (),
 ) -> JobDir:
     """A job of `script` in the workspace `place`/runs, not started."""
     source = place / f"source-{name}"
@@ -39,6 +42,7 @@ def lay_out(
         source=str(source),
         channels={},
         metrics=tuple(Metric(name=name, regex=regex) for name, regex in (metrics or {}).items()),
+        rules=tuple(parse(rule) for rule in rules),
         launch=launch or Launch(),
     )
     return jobdir.create(folder, job, None)

@@ -19,7 +19,9 @@ import pytest
 
 from tests.conftest import ROOT
 
-VALUES = "errors files backbones keys job plan machine source container jobdir workspace segments records bundle logs"
+VALUES = (
+    "errors words files backbones keys job plan machine source container jobdir workspace segments records bundle logs"
+)
 
 # Layer → the modules and packages in it. A new module has to find its place here.
 LAYERS = {
@@ -28,7 +30,8 @@ LAYERS = {
     "use cases": ["vizsla.api"],
     "tuning": ["vizsla.tuning"],
     "places": ["vizsla.backends", "vizsla.store"],
-    "worker": ["vizsla.worker", "vizsla.answers", "vizsla.supervise"],
+    "worker": ["vizsla.worker", "vizsla.answers", "vizsla.supervise", "vizsla.watcher"],
+    "other loops": ["vizsla.debugger", "vizsla.compat"],  # of the user's own process
     "training": ["vizsla.training", "vizsla.observers"],  # the loop's events are what observers see
     "serving": ["vizsla.serving"],
     "vision": ["vizsla.vision"],
@@ -42,7 +45,8 @@ MAY_KNOW = {
     "tuning": {"tuning", "places", "values"},
     "places": {"places", "values"},
     "worker": {"worker", "training", "serving", "vision", "analysis", "values"},
-    "training": {"training", "vision", "values"},
+    "other loops": {"other loops", "training", "analysis", "values"},
+    "training": {"training", "vision", "analysis", "values"},
     "serving": {"serving", "vision", "values"},
     "vision": {"vision", "values"},
     "analysis": {"analysis", "values"},
@@ -59,7 +63,10 @@ MAY_LOAD = {
     "vizsla.api.requests": {"pydantic"},
     "vizsla.backends.local": {"psutil"},
     "vizsla.tuning": {"pydantic"},
+    "vizsla.debugger": {"torch"},
+    "vizsla.compat": {"torch", "numpy", "safetensors"},
     "vizsla.training": {"numpy", "torch"},
+    "vizsla.observers": {"numpy", "torch", "safetensors"},
     "vizsla.serving": {"numpy"},
     "vizsla.vision.networks": {"torch"},
     "vizsla.vision.preprocess": {"numpy", "PIL"},

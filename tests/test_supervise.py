@@ -21,9 +21,6 @@ from vizsla.job import Launch, ScriptSettings
 from vizsla.jobdir import VANISHED, JobDir
 from vizsla.supervise import error_of, how_it_died
 
-# A started worker outlives its Popen object on purpose; Python warns of that where warnings are on.
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-
 
 @pytest.fixture(autouse=True)
 def nothing_runs_on(tmp_path: Path) -> Iterator[None]:

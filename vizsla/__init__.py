@@ -9,30 +9,40 @@ from vizsla.errors import JobError, UserError, VizslaError
 if TYPE_CHECKING:
     from vizsla.sdk import (
         CategoricalParameter,
+        CollectionConfig,
         ContinuousParameter,
+        DebuggerHookConfig,
         Estimator,
         HyperparameterTuner,
         IntegerParameter,
+        ProfilerRule,
         PyTorch,
+        Rule,
         WarmStartConfig,
         WarmStartTypes,
         attach,
+        rule_configs,
     )
 
 __all__ = [
     "CategoricalParameter",
+    "CollectionConfig",
     "ContinuousParameter",
+    "DebuggerHookConfig",
     "Estimator",
     "HyperparameterTuner",
     "IntegerParameter",
     "JobError",
+    "ProfilerRule",
     "PyTorch",
+    "Rule",
     "UserError",
     "VizslaError",
     "WarmStartConfig",
     "WarmStartTypes",
     "__version__",
     "attach",
+    "rule_configs",
 ]
 __version__ = "0.1.0"
 

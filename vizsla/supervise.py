@@ -28,7 +28,7 @@ from vizsla.errors import JobError
 from vizsla.files import write_atomic
 from vizsla.job import CLASSIFIER, Job
 from vizsla.jobdir import JobDir, Outcome, because
-from vizsla.machine import cpus
+from vizsla.machine import cpus, waiting_asleep
 from vizsla.records import Record, Writer
 from vizsla.segments import Segments
 
@@ -36,8 +36,12 @@ from vizsla.segments import Segments
 # them makes a forward pass of the default backbone 2.7 times as fast at batch 64 (bench/allocator.py).
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "1000000000000", "MALLOC_TOP_PAD_": "67108864"}
 PIPE_BYTES = 1 << 16
+BETWEEN_MS = 1000
 LAST_LINES = 200
 REASON_LENGTH = 1024  # of SageMaker's FailureReason
+
+Look = Callable[[], str | None]
+"""Why a job is to be stopped; None while it may go on."""
 
 
 def supervise(folder: JobDir, number: int) -> int:
@@ -49,10 +53,23 @@ def supervise(folder: JobDir, number: int) -> int:
         return _watch(Program.sweep(folder, number), folder, number, wish)
     job = folder.job()
     wish.after(job.launch.max_runtime, job.launch.stop_grace, lambda reason: _insist(folder, number, reason))
-    if job.entry_point == CLASSIFIER:
-        return _watch(Program.classifier(folder, number), folder, number, wish)
-    with Program.script(job, folder) as script:
-        return _watch(script, folder, number, wish)
+    with _rules(job, folder, number) as look:
+        if job.entry_point == CLASSIFIER:
+            return _watch(Program.classifier(folder, number), folder, number, wish, look)
+        with Program.script(job, folder, number) as script:
+            return _watch(script, folder, number, wish, look)
+
+
+@contextmanager
+def _rules(job: Job, folder: JobDir, number: int) -> Iterator[Look]:
+    """The job's rules that are asked from outside of its process."""
+    if not job.outside_rules:
+        yield lambda: None
+        return
+    from vizsla import watcher  # a job without such rules does not wait for them to load
+
+    with watcher.watching(job, folder, number) as rules:
+        yield rules.look
 
 
 @dataclass(frozen=True)
@@ -68,7 +85,8 @@ class Program:
 
     @classmethod
     def classifier(cls, folder: JobDir, number: int) -> Program:
-        return cls([sys.executable, "-m", "vizsla.worker", "train", str(folder.path), str(number)], KEEP_MEMORY)
+        command = [sys.executable, "-m", "vizsla.worker", "train", str(folder.path), str(number)]
+        return cls(command, {**KEEP_MEMORY, **waiting_asleep()})
 
     @classmethod
     def sweep(cls, folder: JobDir, number: int) -> Program:
@@ -76,10 +94,10 @@ class Program:
 
     @classmethod
     @contextmanager
-    def script(cls, job: Job, folder: JobDir) -> Iterator[Program]:
+    def script(cls, job: Job, folder: JobDir, number: int) -> Iterator[Program]:
         """The user's script under SageMaker's contract, seeing its folder as /opt/ml where that can be had."""
         arguments = container.arguments(container.hyperparameters(job))
-        variables = container.environment(job, folder, cpus())
+        variables = container.environment(job, folder, cpus()) | container.hooked(folder, number, job.hook)
         install, uninstalled = container.installing(job, folder)
         with container.at_opt_ml(folder) as (prefix, problem):
             unmounted = f"/opt/ml cannot be had here ({problem}): use the SM_* variables" if problem else ""
@@ -109,7 +127,7 @@ class Wish:
     def __init__(self) -> None:
         self.reason: str | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda number, _frame: self._end(f"stopped by {signal.Signals(number).name}"))
+            signal.signal(number, lambda number, _frame: self.end(f"stopped by {signal.Signals(number).name}"))
 
     def after(self, limit_s: float | None, grace_s: float, insist: Callable[[str], None]) -> None:
         """Wishes for the end once `limit_s` seconds have passed, and insists when a grace has passed too."""
@@ -117,19 +135,20 @@ class Wish:
         def over(_number: int, _frame: object) -> None:
             if self.reason:
                 insist(self.reason)
-            self._end(f"max_runtime of {limit_s:g} s is over")
+            self.end(f"max_runtime of {limit_s:g} s is over")
 
         if limit_s is not None:
             signal.signal(signal.SIGALRM, over)
             signal.setitimer(signal.ITIMER_REAL, limit_s, grace_s)
 
-    def _end(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
+        """Asks the group to end, once."""
         if self.reason is None:
             self.reason = reason
             os.killpg(0, signal.SIGTERM)
 
 
-def _watch(program: Program, folder: JobDir, number: int, wish: Wish) -> int:
+def _watch(program: Program, folder: JobDir, number: int, wish: Wish, look: Look = lambda: None) -> int:
     child = subprocess.Popen(
         program.command,
         stdin=subprocess.DEVNULL,
@@ -141,7 +160,7 @@ def _watch(program: Program, folder: JobDir, number: int, wish: Wish) -> int:
     )
     if wish.reason:  # it came before there was anybody to pass it on to
         child.terminate()
-    last = _keep_log(_lines(child), program, folder, number)
+    last = _keep_log(_lines(child, lambda: _ask(look, wish)), program, folder, number)
     code = child.wait()
     _end_what_it_left()
     outcome = folder.outcome(number)
@@ -150,6 +169,11 @@ def _watch(program: Program, folder: JobDir, number: int, wish: Wish) -> int:
     elif outcome.state == "Stopped":  # it knows the signal only, not the limit of time behind it
         folder.report_outcome(number, replace(outcome, reason=because(outcome.reason, wish.reason or outcome.reason)))
     return code
+
+
+def _ask(look: Look, wish: Wish) -> None:
+    if reason := look():
+        wish.end(reason)
 
 
 def _insist(folder: JobDir, number: int, reason: str) -> None:
@@ -190,8 +214,11 @@ def how_it_died(code: int) -> str:
     return f"The process was ended by {signal.Signals(-code).name}." if code < 0 else f"Exit code {code}."
 
 
-def _lines(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """What the process writes, line by line, until it has ended: what it left running may hold the pipe open."""
+def _lines(child: subprocess.Popen[bytes], between: Callable[[], None]) -> Iterator[bytes]:
+    """What the process writes, line by line, until it has ended: what it left running may hold the pipe open.
+
+    `between` is called at least once a second.
+    """
     assert child.stdout is not None  # noqa: S101 - a pipe was asked for
     if not hasattr(os, "pidfd_open"):  # Linux has it
         yield from child.stdout
@@ -203,7 +230,8 @@ def _lines(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
     either.register(end, select.POLLIN)
     begun, ended, data = b"", False, b""
     while not ended or data:  # what was written before the end is read after it
-        ended = any(handle == end for handle, _ in either.poll())
+        ended = any(handle == end for handle, _ in either.poll(BETWEEN_MS))
+        between()
         try:
             data = os.read(pipe, PIPE_BYTES)
         except BlockingIOError:

@@ -15,9 +15,6 @@ from vizsla.errors import UserError
 from vizsla.jobdir import JobDir
 from vizsla.workspace import Workspace
 
-# A started worker outlives its Popen object on purpose; Python warns of that where warnings are on.
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path) -> Iterator[Workspace]:

@@ -13,9 +13,6 @@ from vizsla.backends.base import Backend
 from vizsla.jobdir import JobDir
 from vizsla.workspace import Workspace
 
-# A started worker outlives its Popen object on purpose; Python warns of that where warnings are on.
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-
 
 class TestLocalBackend(BackendContract):
     @pytest.fixture

@@ -28,9 +28,6 @@ from vizsla.job import Job, partition
 from vizsla.jobdir import VANISHED, Attempt, JobDir, advance, create
 from vizsla.plan import resolve
 
-# A started worker outlives its Popen object on purpose; Python warns of that where warnings are on.
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-
 NEVER_ENDS = {"epochs": "10000"}
 SLOW = {**NEVER_ENDS, "batch_size": "1", "image.size": "640"}  # an epoch takes seconds
 New = Callable[[dict[str, str]], JobDir]

@@ -17,9 +17,6 @@ from tests.scripts import FOREVER, PATIENCE_S, lay_out, run, says, until
 from vizsla.backends import local
 from vizsla.jobdir import JobDir
 
-# A started worker outlives its Popen object on purpose; Python warns of that where warnings are on.
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-
 
 @pytest.fixture(scope="module")
 def ended_jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:

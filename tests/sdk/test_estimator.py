@@ -12,9 +12,6 @@ from tests.conftest import TINY
 from tests.sdk.conftest import METRICS
 from vizsla import Estimator, JobError, PyTorch, UserError, attach
 
-# The worker outlives the call that started it, and a Popen that is forgotten warns.
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-
 
 def script(**changes: object) -> Estimator:
     given: dict[str, object] = {"entry_point": "train.py", "source_dir": "code", "metric_definitions": METRICS}

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-# The worker outlives the call that started it, and a Popen that is forgotten warns.
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-
 BREEDS = 10
 
 

@@ -23,9 +23,6 @@ from vizsla import (
     attach,
 )
 
-# The worker outlives the call that started it, and a Popen that is forgotten warns.
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-
 LR = {"lr": ContinuousParameter(0.001, 0.01)}
 GRID = {"batch-size": CategoricalParameter([32, 64])}
 

@@ -5,14 +5,9 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import pytest
-
 from bench.kills import storm
 
 KILLS = 20
-
-# Workers outlive whoever started them, which is what they are for.
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 
 
 def test_20_kills_at_random_moments_lose_no_trial_and_count_none_twice(tmp_path: Path) -> None:

@@ -25,9 +25,6 @@ from vizsla.workspace import Workspace
 
 WIDTH = "width=0.0..1.0"
 
-# Workers outlive whoever started them, which is what they are for.
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-
 
 def killed(folder: JobDir) -> None:
     """SIGKILL to the controller of a sweep and what is in its group."""

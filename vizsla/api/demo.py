@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from vizsla.api import asking, data, training, tuning
-from vizsla.api.requests import Request
+from vizsla.api.requests import Request, Rules
 from vizsla.errors import UserError
 from vizsla.files import read_json
 from vizsla.jobdir import JobDir
@@ -50,7 +50,7 @@ def search(folder: Path, workspace: Workspace) -> JobDir:
 def final(folder: Path, sweep: JobDir, workspace: Workspace) -> JobDir:
     """Starts the final training: the winner's learning rate and batch size, all photos, the last stage and the head."""
     settings = {**tuning.winner(sweep.name, workspace), **FINAL}
-    return training.submit(Request({"training": folder}, settings), workspace)
+    return training.submit(Request({"training": folder}, settings, rules=Rules(defaults=True)), workspace)
 
 
 def ask_two(job: JobDir, folder: Path, workspace: Workspace) -> list[dict[str, Any]]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from vizsla import source
+from vizsla.analysis import defaults, rules
+from vizsla.api import hooks
 from vizsla.errors import UserError
-from vizsla.job import CHANNEL, CLASSIFIER, Job, Metric, partition
+from vizsla.job import CHANNEL, CLASSIFIER, Job, Metric, RuleRequest, partition
 from vizsla.plan import Plan, resolve
 from vizsla.workspace import MARKER
 
@@ -23,6 +26,17 @@ class Script:
     source: Path
     hyperparameters: Mapping[str, str]
     metrics: Mapping[str, str]
+    hook: Mapping[str, Any] | None = None
+    """SageMaker's DebugHookConfig; None for the usual one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a job is watched for. A rule that is named replaces the default one of its kind."""
+
+    named: Sequence[RuleRequest] = ()
+    defaults: bool = False
+    """Whether the built-in classifier's default rules are on as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +48,7 @@ class Request:
     name: str | None = None
     script: Script | None = None
     """None is the built-in classifier."""
+    rules: Rules = Rules()
 
 
 def job(request: Request, name: str = "unnamed") -> Job:
@@ -41,13 +56,19 @@ def job(request: Request, name: str = "unnamed") -> Job:
     channels = {_channel(name): str(_folder(path)) for name, path in request.channels.items()}
     hyperparameters, launch = partition(request.settings)
     if request.script is None:
-        return Job(name=name, channels=channels, hyperparameters=_with_absolute_weights(hyperparameters), launch=launch)
+        return Job(
+            name=name,
+            channels=channels,
+            hyperparameters=_with_absolute_weights(hyperparameters),
+            rules=_rules(request.rules),
+            launch=launch,
+        )
     if hyperparameters:
         raise UserError(
             f"{next(iter(hyperparameters))} is no setting of vizsla's for a script.",
             f"Hand it to the script: --hp {next(iter(hyperparameters))}=VALUE",
         )
-    script = request.script
+    script, watched = request.script, _rules(Rules(request.rules.named))
     source.check(script.source, script.entry_point)
     return Job(
         name=name,
@@ -56,6 +77,8 @@ def job(request: Request, name: str = "unnamed") -> Job:
         channels=channels,
         hyperparameters=dict(script.hyperparameters),
         metrics=tuple(_metric(name, regex) for name, regex in script.metrics.items()),
+        rules=watched,
+        hook=hooks.config(script.hook, watched),
         launch=launch,
     )
 
@@ -63,6 +86,15 @@ def job(request: Request, name: str = "unnamed") -> Job:
 def plan(asked: Job) -> Plan | None:
     """The plan of a job of the built-in classifier; a script has none. Raises UserError as plan.resolve does."""
     return resolve(asked) if asked.entry_point == CLASSIFIER else None
+
+
+def _rules(asked: Rules) -> tuple[RuleRequest, ...]:
+    """Raises UserError for a rule or a parameter that cannot be."""
+    for each in asked.named:
+        rules.make(each)
+    kinds = {each.rule for each in asked.named}
+    usual = [each for each in defaults.requests() if each.rule not in kinds] if asked.defaults else []
+    return rules.distinct([*usual, *asked.named])
 
 
 def _with_absolute_weights(hyperparameters: dict[str, str]) -> dict[str, str]:

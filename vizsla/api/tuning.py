@@ -51,12 +51,14 @@ class Search:
 
 def submit(request: Request, asked: Search, workspace: Workspace) -> JobDir:
     """Starts a sweep as a process of its own and returns at once. Raises UserError before anything is written."""
-    template = requests.job(request)
+    template = requests.job(replace(request, rules=replace(request.rules, defaults=False)))
     own = template.entry_point == CLASSIFIER
     if own:
         resolve(template)
         asked = replace(asked, ranges=[(_as_declared(name), each) for name, each in asked.ranges])
     ranges = space.space(asked.ranges)
+    if not template.rules and not any(name.startswith("debug.") for name in request.settings):
+        template = _unwatched(template)
     made = _sweep(request.name or "the new sweep", template, ranges, asked, request.settings)
     _check(made, ranges)
     if made.warm_start:
@@ -67,6 +69,12 @@ def submit(request: Request, asked: Search, workspace: Workspace) -> JobDir:
     sweep.save(JobDir(folder), made.model_copy(update={"name": folder.name}))
     local.start(JobDir(folder))
     return JobDir(folder)
+
+
+def _unwatched(template: Job) -> Job:
+    """A trial records its metrics alone, unless rules were named: a search is to be quick."""
+    debug = template.launch.debug.model_copy(update={"collections": ()})
+    return template.model_copy(update={"launch": template.launch.model_copy(update={"debug": debug})})
 
 
 def resume(name: str, workspace: Workspace) -> JobDir:

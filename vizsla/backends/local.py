@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from vizsla.backends.base import Status
 from vizsla.errors import JobError, UserError, VizslaError
 from vizsla.job import Job
 from vizsla.jobdir import Attempt, JobDir, advance, create
-from vizsla.machine import Process, cpus
+from vizsla.machine import Process, cpus, waiting_asleep
 from vizsla.plan import Plan
 from vizsla.segments import LogTail, read_log
 from vizsla.workspace import Workspace
@@ -103,6 +104,7 @@ def start(folder: JobDir, share: int | None = None) -> Attempt:
         with contextlib.suppress(BrokenPipeError):  # a worker that died already is found by advance()
             worker.stdin.write(b"go\n")
             worker.stdin.close()
+        threading.Thread(target=worker.wait, daemon=True).start()  # takes it off the system's list when it has ended
     return attempt
 
 
@@ -173,7 +175,11 @@ def log(folder: JobDir, follow: bool) -> Iterator[str]:
 def ask(verb: str, request: dict[str, Any]) -> Any:
     """What the worker answers to one question. Raises the VizslaError that the worker ended with."""
     with subprocess.Popen(
-        [*WORKER, verb], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()
+        [*WORKER, verb],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**_environment(), **waiting_asleep()},
     ) as worker:
         try:
             out, err = worker.communicate(json.dumps(request).encode())

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vizsla.cli import tune
+from vizsla.cli import debug, tune
 from vizsla.cli.data import report
 from vizsla.cli.options import WorkspaceDir
 from vizsla.cli.train import finish, wait
@@ -28,7 +28,7 @@ def demo(
 ) -> None:
     """Check, search, train and ask: the whole way on 2,624 real photos of solar cells."""
     from vizsla.api import demo as steps
-    from vizsla.api import training, tuning
+    from vizsla.api import reporting, training, tuning
     from vizsla.console.live import Live
     from vizsla.workspace import Workspace
 
@@ -51,7 +51,9 @@ def demo(
     if document["status"] != "Completed":  # stopped from elsewhere: there are no held-out photos to show
         return
     answers = steps.ask_two(job, photos, place)
-    typer.echo(result({**document, "search": searched}, answers, steps.PUBLISHED, time.monotonic() - began))
+    page, reported = reporting.write(job)
+    everything = {**document, "search": searched, "rules": reported["rules"], "page": str(page)}
+    typer.echo(result(everything, answers, steps.PUBLISHED, time.monotonic() - began))
 
 
 def _as_typed(ranges: Sequence[str], settings: Mapping[str, str]) -> str:
@@ -81,14 +83,25 @@ def result(
         (Path(answer["file"]).name, f"{answer['label']} ({answer['confidence']:.1f} %), in truth {answer['truth']}")
         for answer in answers
     ]
-    places = [("job", document["folder"]), ("bundle", document["bundle"])]
+    places = [("report", document["page"]), ("job", document["folder"]), ("bundle", document["bundle"])]
     following = [
         (f"vizsla predict {name} PHOTO", "ask it about a photo"),
         (f"vizsla report {search['name']}", "see the search"),
+        (f"vizsla debug {name}", "what the rules make of the training, and what to change"),
         ("vizsla data check DIR", "look at photos of your own, one folder a class"),
         ("vizsla train DIR", "and train on them"),
     ]
-    parts = [columns(figures), "\nTwo held-out photos:", columns(asked), "\nWhere it lies:", columns(places), "\nNext:"]
+    judged = debug.table(document["rules"])
+    parts = [
+        columns(figures),
+        "\nRules:",
+        judged,
+        "\nTwo held-out photos:",
+        columns(asked),
+        "\nWhere it lies:",
+        columns(places),
+        "\nNext:",
+    ]
     return "\n" + "\n".join([*parts, columns(following)])
 
 

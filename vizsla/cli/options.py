@@ -52,6 +52,15 @@ Metrics = Annotated[
     ),
 ]
 
+RuleNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rule",
+        metavar="RULE[:PARAMETER=VALUE,…]",
+        help="Watch the training with a rule, such as overfit:ratio_threshold=0.2,action=stop. Repeatable.",
+    ),
+]
+
 
 def pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:
     """`["epochs=3"]` → `{"epochs": "3"}`. Raises UserError for what has no `=`, or for a key given twice."""

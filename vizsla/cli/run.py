@@ -13,6 +13,7 @@ from vizsla.cli.options import (
     Hyperparameters,
     Json,
     Metrics,
+    RuleNames,
     Settings,
     Source,
     WorkspaceDir,
@@ -32,6 +33,7 @@ def run(
     channel: Channels = None,
     hyperparameters: Hyperparameters = None,
     metrics: Metrics = None,
+    rules: RuleNames = None,
     settings: Settings = None,
     name: Annotated[str | None, typer.Option("--name", help="What to call the job.")] = None,
     as_json: Json = False,
@@ -39,13 +41,15 @@ def run(
 ) -> None:
     """Run a training script with SM_* variables, arguments and folders as SageMaker gives it."""
     from vizsla.api import requests, training
+    from vizsla.api.rules import parse
     from vizsla.console.live import Live
     from vizsla.workspace import Workspace
 
     own = script(entry_point, source, hyperparameters, metrics)
     if own is None:
         raise UserError(f"{entry_point} is no Python script.", "Name a file that ends in .py.")
-    request = requests.Request(named(channel), pairs(settings, "--set"), name, own)
+    watched = requests.Rules(parse(rules))
+    request = requests.Request(named(channel), pairs(settings, "--set"), name, own, watched)
     with Live(as_json, raw=True) as live:
         job = training.submit(request, Workspace.at(workspace))
         ended = wait(job, live)

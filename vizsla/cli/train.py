@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vizsla.cli.options import Channels, Json, Settings, Terminated, WorkspaceDir, pairs, print_json
+from vizsla.cli.options import Channels, Json, RuleNames, Settings, Terminated, WorkspaceDir, pairs, print_json
 from vizsla.errors import JobError, UserError
 
 if TYPE_CHECKING:
@@ -32,23 +32,30 @@ def train(
     winner: Annotated[
         str | None, typer.Option("--from", metavar="SWEEP", help="With the hyperparameters of a sweep's best trial.")
     ] = None,
+    rules: RuleNames = None,
+    default_rules: Annotated[
+        bool, typer.Option("--rules/--no-rules", help="Watch the training with the six default rules.")
+    ] = True,
     as_json: Json = False,
     workspace: WorkspaceDir = None,
 ) -> None:
     """Train a classifier on a folder of photos."""
     from vizsla.api import requests, training, tuning
+    from vizsla.api.rules import parse
     from vizsla.console.live import Live
     from vizsla.workspace import Workspace
 
     place = Workspace.at(workspace)
-    if resume and (folder or settings or channel or name or winner):
+    if resume and (folder or settings or channel or name or winner or rules):
         raise UserError("--resume goes on with a job as it was planned.", "Give it the job's name and nothing else.")
     with Live(as_json) as live:  # before the job starts, so that it never runs without somebody who hears Ctrl-C
         if resume:
             job = training.resume(resume, place)
         else:
             given = {**(tuning.winner(winner, place) if winner else {}), **pairs(settings, "--set")}
-            job = training.submit(requests.Request(channels(folder, channel), given, name), place)
+            watched = requests.Rules(parse(rules), default_rules)
+            request = requests.Request(channels(folder, channel), given, name, rules=watched)
+            job = training.submit(request, place)
         ended = wait(job, live)
     document = training.document(job)
     if as_json:

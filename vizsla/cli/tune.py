@@ -14,6 +14,7 @@ from vizsla.cli.options import (
     Hyperparameters,
     Json,
     Metrics,
+    RuleNames,
     Settings,
     Source,
     Terminated,
@@ -66,6 +67,7 @@ def tune(
     source: Source = None,
     hyperparameters: Hyperparameters = None,
     metrics: Metrics = None,
+    rules: RuleNames = None,
     name: Annotated[str | None, typer.Option("--name", help="What to call the sweep; at most 32 characters.")] = None,
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="NAME", help="Go on with a sweep that was stopped or killed.")
@@ -75,6 +77,7 @@ def tune(
 ) -> None:
     """Search over hyperparameters; every trial is a job."""
     from vizsla.api import requests, tuning
+    from vizsla.api.rules import parse
     from vizsla.cli.run import script
     from vizsla.tuning.space import parse_range
     from vizsla.workspace import Workspace
@@ -101,7 +104,8 @@ def tune(
         )
         own = script(what, source, hyperparameters, metrics)
         photos = named(channel) if own else channels(what, channel)
-        request = requests.Request(photos, pairs(settings, "--set"), name, own)
+        watched = requests.Rules(parse(rules))
+        request = requests.Request(photos, pairs(settings, "--set"), name, own, watched)
         folder = tuning.submit(request, asked, place)
     ended = follow(folder, as_json)
     document = tuning.document(folder)

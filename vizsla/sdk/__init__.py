@@ -1,5 +1,6 @@
 """The Python face: what people type against SageMaker's SDK v2, thin over api/."""
 
+from vizsla.sdk import rule_configs
 from vizsla.sdk.attaching import attach
 from vizsla.sdk.estimator import Estimator, PyTorch
 from vizsla.sdk.parameters import (
@@ -9,16 +10,22 @@ from vizsla.sdk.parameters import (
     WarmStartConfig,
     WarmStartTypes,
 )
+from vizsla.sdk.rules import CollectionConfig, DebuggerHookConfig, ProfilerRule, Rule
 from vizsla.sdk.tuner import HyperparameterTuner
 
 __all__ = [
     "CategoricalParameter",
+    "CollectionConfig",
     "ContinuousParameter",
+    "DebuggerHookConfig",
     "Estimator",
     "HyperparameterTuner",
     "IntegerParameter",
+    "ProfilerRule",
     "PyTorch",
+    "Rule",
     "WarmStartConfig",
     "WarmStartTypes",
     "attach",
+    "rule_configs",
 ]

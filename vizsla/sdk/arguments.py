@@ -23,7 +23,7 @@ Inputs = str | Path | Mapping[str, str | Path]
 ESTIMATOR = """role instance_count instance_type keep_alive_period_in_seconds volume_size volume_kms_key input_mode
     output_path output_kms_key sagemaker_session tags subnets security_group_ids model_uri model_channel_name
     encrypt_inter_container_traffic use_spot_instances max_wait checkpoint_s3_uri checkpoint_local_path
-    enable_network_isolation rules debugger_hook_config tensorboard_output_config enable_sagemaker_metrics
+    enable_network_isolation tensorboard_output_config enable_sagemaker_metrics
     profiler_config disable_profiler environment max_retry_attempts git_config container_log_level code_location
     dependencies instance_groups training_repository_access_mode training_repository_credentials_provider_arn
     enable_infra_check container_entry_point container_arguments disable_output_compression
@@ -43,8 +43,13 @@ def set_aside(given: Mapping[str, object], known: str, face: Callable[..., objec
     for name in given:
         if name not in known.split():
             raise _unknown(name, {*known.split(), *own})
-    asking = {name for name, value in given.items() if value not in (None, False) and (name, value) not in _SILENT}
-    if new := sorted(asking - _told()):
+    asking = (name for name, value in given.items() if value not in (None, False) and (name, value) not in _SILENT)
+    say_without_effect(asking)
+
+
+def say_without_effect(names: Iterable[str]) -> None:
+    """Says of these arguments that they have no effect, each once in this process."""
+    if new := sorted(set(names) - _told()):
         _told().update(new)
         log.warning("These arguments have no effect on this machine: %s.", ", ".join(new))
 

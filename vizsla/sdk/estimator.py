@@ -8,13 +8,14 @@ from typing import Any, Self
 
 from vizsla import keys
 from vizsla.api import training
-from vizsla.api.requests import Request, Script
+from vizsla.api.requests import Request, Rules, Script
 from vizsla.errors import UserError
 from vizsla.job import CLASSIFIER, Job, Launch
 from vizsla.jobdir import JobDir
 from vizsla.sdk import arguments, html
 from vizsla.sdk.arguments import Inputs
 from vizsla.sdk.jobs import TrainingJob
+from vizsla.sdk.rules import CollectionConfig, DebuggerHookConfig, ProfilerRule, Rule
 from vizsla.workspace import Workspace
 
 
@@ -36,6 +37,8 @@ class Estimator:
         metric_definitions: Sequence[Mapping[str, str]] | None = None,
         max_run: float | None = None,
         base_job_name: str | None = None,
+        rules: Sequence[Rule | ProfilerRule] | None = None,
+        debugger_hook_config: DebuggerHookConfig | bool | None = None,
         **others: object,
     ) -> None:
         arguments.set_aside(others, arguments.ESTIMATOR, Estimator.__init__)
@@ -45,10 +48,13 @@ class Estimator:
         self.metric_definitions = arguments.metrics(metric_definitions)
         self.max_run = max_run
         self.base_job_name = base_job_name
+        self.rules = None if rules is None else list(rules)
+        self.debugger_hook_config = debugger_hook_config
         self.latest_training_job: TrainingJob | None = None
         self._hyperparameters = arguments.texts(hyperparameters or {})
         self._settings: dict[str, str] = {}
         self._check()
+        arguments.say_without_effect(rule.name for rule in self.rules or () if isinstance(rule, ProfilerRule))
 
     def fit(
         self,
@@ -112,6 +118,10 @@ class Estimator:
             definitions = [{"Name": metric.name, "Regex": metric.regex} for metric in job.metrics]
             made = cls(job.entry_point, job.source, hyperparameters, metric_definitions=definitions)
         made._settings = _texts(job.launch)
+        if job.rules:
+            made.rules = [Rule(request) for request in job.rules]
+        else:  # a trial of a search records less than a training does
+            made._settings.pop("debug.collections", None)
         made.latest_training_job = TrainingJob(latest) if latest else None
         return made
 
@@ -127,13 +137,33 @@ class Estimator:
             if not channels:
                 raise UserError("No photos are named.", 'Say where they are: .fit("photos/")')
             chosen = {} if self.model is None else {"model": self.model}
-            return Request(channels, {**given, **chosen, **settings}, name)
-        return Request(channels, settings, name, self._script(given))
+            debug = self._hook.settings(self._collections) if self._hook else {"debug.collections": "none"}
+            return Request(channels, {**given, **chosen, **debug, **settings}, name, rules=self._watched)
+        return Request(channels, settings, name, self._script(given), self._watched)
+
+    @property
+    def _watched(self) -> Rules:
+        """A list of rules, also an empty one, takes the place of the default ones: at AWS there is no other rule."""
+        named = [rule.request for rule in self.rules or () if isinstance(rule, Rule)]
+        return Rules(named, defaults=self.rules is None)
+
+    @property
+    def _hook(self) -> DebuggerHookConfig | None:
+        """What is saved; None where the user wants nothing to be."""
+        if isinstance(self.debugger_hook_config, DebuggerHookConfig):
+            return self.debugger_hook_config
+        return None if self.debugger_hook_config is False else DebuggerHookConfig()
+
+    @property
+    def _collections(self) -> list[CollectionConfig]:
+        return [each for rule in self.rules or () if isinstance(rule, Rule) for each in rule.collections]
 
     def _script(self, hyperparameters: Mapping[str, str]) -> Script:
         entry_point = Path(self.entry_point or "")
         folder, script = (self.source_dir, entry_point) if self.source_dir else (entry_point.parent, entry_point.name)
-        return Script(str(script), folder, hyperparameters, self.metric_definitions)
+        asked = isinstance(self.debugger_hook_config, DebuggerHookConfig) or self._collections
+        hook = self._hook.document(self._collections) if self._hook else {"CollectionConfigurations": []}
+        return Script(str(script), folder, hyperparameters, self.metric_definitions, hook if asked else None)
 
     def _spelled(self, name: str) -> str:
         return name.replace("-", "_") if self.entry_point is None else name  # a script gets its names verbatim
@@ -179,5 +209,5 @@ def _texts(launch: Launch) -> dict[str, str]:
         for part in key.name.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if value is not None:
-            found[key.name] = arguments.text(value)
+            found[key.name] = ",".join(value) if isinstance(value, list) else arguments.text(value)
     return found

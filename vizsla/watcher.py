@@ -1,0 +1,62 @@
+"""Rules on a job from outside of its process: all of a script's, and of the classifier's what sees a loop stand still.
+
+Part of the worker that supervises. The records that a job writes are read as they come; once a second the rules are
+told the time, so a job that has stopped measuring is seen too. What rules find goes to the stream `watcher`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from vizsla.analysis import evaluations
+from vizsla.job import CLASSIFIER, Job
+from vizsla.jobdir import JobDir
+from vizsla.observers.rules import LiveRules
+from vizsla.records import Tail, Writer
+from vizsla.segments import Segments
+
+STREAM = "watcher"
+LOOK_S = 1.0
+
+
+class Watcher:
+    """The rules of one attempt. `look` may be called as often as one likes; it looks once a second."""
+
+    def __init__(self, rules: LiveRules, tail: Tail) -> None:
+        self._rules = rules
+        self._tail = tail
+        self._looked_at = 0.0
+
+    def end(self) -> None:
+        """Tells the rules that nothing more will come."""
+        for record in self._tail.poll():
+            self._rules.hear(record)
+        self._rules.finish()
+        self._rules.settle()
+
+    def look(self) -> str | None:
+        """Why the job is to be stopped, if a rule wants it to be. A disk that cannot be read is left alone."""
+        if time.monotonic() - self._looked_at < LOOK_S:
+            return None
+        self._looked_at = time.monotonic()
+        for record in self._tail.poll():
+            self._rules.hear(record)
+        self._rules.tick(time.time())
+        stop = self._rules.settle()
+        return stop.reason if stop else None
+
+
+@contextmanager
+def watching(job: Job, folder: JobDir, number: int) -> Iterator[Watcher]:
+    """A watcher of attempt `number`. Raises UserError for a rule that cannot be."""
+    with ExitStack() as stack:
+        findings = stack.enter_context(Writer(Segments(folder.records / STREAM, number)))
+        known = evaluations.context(folder, folder.plan() if job.entry_point == CLASSIFIER else None)
+        rules = LiveRules(job.outside_rules, findings.write, known)
+        stack.callback(rules.close)
+        rules.begin()
+        watcher = Watcher(rules, Tail(folder.records, from_attempt=number))
+        yield watcher
+        watcher.end()
