@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -168,12 +169,18 @@ class _Found(NamedTuple):
     record: Record
 
 
-def _new_records(follower: Follower) -> Iterator[_Found]:
+_ATTEMPT = re.compile(rb'"kind"\s*:\s*"attempt"')
+
+
+def _new_records(follower: Follower, attempts_only: bool = False) -> Iterator[_Found]:
+    """`attempts_only` reads no other records: a hundred times as fast over what a debugger has written."""
     attempt, reached = 0, -math.inf
     for segment, lines in follower.poll():
         if segment.attempt != attempt:
             attempt, reached = segment.attempt, -math.inf
         for line in lines:
+            if attempts_only and not _ATTEMPT.search(line):
+                continue
             try:
                 record = Record.from_line(line.decode())
             except ValueError:  # what follows damage in a segment cannot be trusted to be in its place
@@ -206,12 +213,13 @@ def read(
     Records that name no global step are kept. Raises OSError where the folder cannot be read.
     """
     followers = {stream: Follower(folder / stream) for stream in _streams(folder)}
-    found = {stream: list(_new_records(follower)) for stream, follower in followers.items()}
+    unwanted = set(followers) - set(followers if streams is None else streams)
+    found = {stream: list(_new_records(follower, stream in unwanted)) for stream, follower in followers.items()}
     for stream, follower in followers.items():
         for segment in follower.torn:
             on_tear(f"{stream}/{segment}")
     limits = _limits([item for items in found.values() for item in items])
-    wanted = [items for stream, items in found.items() if streams is None or stream in streams]
+    wanted = [items for stream, items in found.items() if stream not in unwanted]
     return [item.record for item in _in_time(item for items in wanted for item in items) if _counts(item, limits)]
 
 

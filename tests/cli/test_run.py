@@ -106,7 +106,7 @@ def test_json_is_one_document_and_the_scripts_output_goes_elsewhere(vizsla: Run,
     document = ended.document
     assert set(document) == {
         "name", "kind", "status", "created", "job", "folder", "entry_point", "hyperparameters", "metrics", "bundle",
-        "seconds", "reason", "hint", "exit_code",
+        "seconds", "issues", "reason", "hint", "exit_code",
     }  # fmt: skip
     assert document["metrics"] == {"loss": "nan", "never": None}
     assert document["bundle"] is None

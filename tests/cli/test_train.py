@@ -30,7 +30,7 @@ ONE_EPOCH = tiny("epochs=1")
 
 def test_the_document_has_the_keys_that_programs_rely_on(trained: Trained) -> None:
     document = trained.document
-    assert set(document) - {"reason", "hint"} == {
+    assert set(document) - {"reason", "hint", "issues"} == {
         "name", "kind", "status", "created", "job", "folder", "model", "classes", "images", "metrics", "epochs",
         "seconds", "bundle", "exit_code",
     }  # fmt: skip

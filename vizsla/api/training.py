@@ -118,6 +118,7 @@ def document(folder: JobDir) -> dict[str, Any]:
         **common,
         **own,
         "seconds": round(sum(_seconds(attempt) for attempt in folder.attempts()), 3),
+        "issues": _issues(folder),
         "reason": last.reason if last else None,
         "hint": last.hint if last else None,
         "exit_code": last.exit_code if last else 0,
@@ -148,6 +149,12 @@ def _of_script(folder: JobDir, job: Job) -> dict[str, Any]:
         "metrics": {metric.name: last.get(metric.name) for metric in job.metrics},
         "bundle": str(folder.model) if any(folder.model.iterdir()) else None,
     }
+
+
+def _issues(folder: JobDir) -> list[str]:
+    """The rules that have found something, as the job itself recorded it; vizsla debug says what."""
+    found = records.read(folder.records, ["findings", "watcher"])
+    return list(dict.fromkeys(record.name for record in found if record.kind == "finding"))
 
 
 METRICS = ("train_loss", "valid_loss", "valid_accuracy", "test_loss", "test_accuracy")

@@ -134,5 +134,7 @@ def summary(document: Mapping[str, Any]) -> str:
         rows.insert(3, ("left out", f"{len(images['bad'])}: {listed([bad['file'] for bad in images['bad']], 3)}"))
     if metrics["test_accuracy"] is not None:
         rows.append(("held out", f"loss {metrics['test_loss']:.4f}, accuracy {percent(metrics['test_accuracy'])}"))
+    if document["issues"]:
+        rows.append(("rules", f"{listed(document['issues'])}: vizsla debug {document['name']}"))
     rows.append(("bundle", document["bundle"]))
     return f"\n{columns(rows)}\n\nAsk it: vizsla predict {document['name']} PHOTO"
