@@ -19,13 +19,12 @@ from bench.report import Section
 from vizsla.supervise import KEEP_MEMORY
 
 STEPS = 500
-BATCH = 16
+BATCH = 8
 MODELS = {"efficientnet_lite0": "pretrained", "resnet18": "none"}
 WAYS: dict[str, dict[str, Any] | None] = {
     "without": None,
     "defaults": {},
     "everything every 10 steps": {"save_every": 10},
-    "and whole weights and gradients": {"save_every": 10, "raw": ("weights", "biases", "gradients")},
 }
 
 
