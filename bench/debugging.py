@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.report import Section
+from vizsla.machine import waiting_asleep
 from vizsla.supervise import KEEP_MEMORY
 
 STEPS = 500
@@ -29,13 +30,13 @@ WAYS: dict[str, dict[str, Any] | None] = {
 
 
 def measure() -> Section:
-    """One lockstep run a model, in a process of its own with the worker's memory settings."""
+    """One lockstep run a model, in a process of its own with the worker's environment."""
     rows = []
     for model, weights in MODELS.items():
         done = subprocess.run(
             [sys.executable, "-m", "bench.debugging", model, weights],
             cwd=Path(__file__).resolve().parent.parent,
-            env={**os.environ, **KEEP_MEMORY},
+            env={**os.environ, **KEEP_MEMORY, **waiting_asleep()},
             check=True,
             capture_output=True,
         )
