@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-contract lint bench docs clean
+.PHONY: demo test test-contract lint bench rules-table docs clean
 
 demo: .venv/installed  ## trains on 2,624 real photos of solar cells, evaluates, asks two photos
 	$(BIN)/vizsla demo
@@ -21,6 +21,9 @@ lint: .venv/installed  ## ruff, mypy
 
 bench: .venv/installed  ## measures the claims, side by side; writes bench/results.md
 	$(BIN)/python bench/run
+
+rules-table: .venv/installed  ## how often each rule is right; trains with and without faults, writes it into docs/rules.md
+	$(BIN)/python -m bench.rules_table
 
 docs: .venv/installed  ## the pages that are built from what the code says
 	$(BIN)/python docs/build.py

@@ -37,13 +37,17 @@ def spread(values: Sequence[float], unit: str = "s") -> str:
 
 def write(sections: Sequence[Section], place: Path) -> None:
     """results.md: the machine, then the tables."""
-    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     top = (
         "# Results\n\nWritten by `make bench`; what is measured and how is in [README.md](README.md). "
-        "Look at the ratios: these machines are shared and noisy.\n\n"
-        f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}, Python {platform.python_version()}, {libraries}.\n"
+        f"Look at the ratios: these machines are shared and noisy.\n\n{conditions()}.\n"
     )
     place.write_text("\n".join([top, *(section.markdown() for section in sections)]), encoding="utf-8")
+
+
+def conditions() -> str:
+    """When, where and with what a measurement was made."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    return f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}, Python {platform.python_version()}, {libraries}"
 
 
 def _machine() -> str:

@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from tests.conftest import ROOT
 from tests.observers.nets import Small, photos
-from vizsla import records
+from vizsla import records, rule_configs
 from vizsla.debugger import Watch, watch
 from vizsla.errors import UserError
 from vizsla.job import Action, DebugSettings, RuleRequest
@@ -96,6 +96,18 @@ def test_a_loop_is_recorded_in_the_layout_of_a_job(tmp_path: Path) -> None:
     assert {one.step for one in of(found, "activation_outputs")} == {*range(10), 10}
     assert len(value(of(found, "labels")[0])["indices"]) == len(value(of(found, "predictions")[0])["indices"]) == 8
     assert dbg.switched_off == ""
+
+
+@pytest.mark.parametrize("rules", ["overfit:patience=2", [rule_configs.overfit(patience=2)], rule_configs.overfit()])
+def test_a_rule_may_be_typed_or_a_config_of_sagemakers(tmp_path: Path, rules: Any) -> None:
+    with watch(Small(), rules=rules, out=tmp_path) as dbg:
+        assert [each.rule for each in dbg.evaluations()] == ["Overfit"]
+
+
+@pytest.mark.parametrize("rules", [7, [7], [rule_configs.overfit]])
+def test_what_is_no_rule_is_refused(tmp_path: Path, rules: Any) -> None:
+    with pytest.raises(UserError, match="is no rule"):
+        watch(Small(), rules=rules, out=tmp_path)
 
 
 def test_an_evaluation_is_one_loss_and_the_answers_of_all_its_batches(tmp_path: Path) -> None:
@@ -308,7 +320,7 @@ def test_a_debugger_that_cannot_write_is_switched_off_and_the_loop_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop = Loop(Small(), nn.CrossEntropyLoss())
-    with watch(loop.model, loop.loss_fn, out=tmp_path) as dbg, caplog.at_level(logging.WARNING):
+    with watch(loop.model, loop.loss_fn, "exploding_tensor", tmp_path) as dbg, caplog.at_level(logging.WARNING):
         loop.train(dbg, 2)
 
         def full(_self: object, _record: Record) -> None:
@@ -320,6 +332,23 @@ def test_a_debugger_that_cannot_write_is_switched_off_and_the_loop_goes_on(
     assert "no space left" in dbg.switched_off
     assert caplog.text.count("the debugger failed and is switched off") == 1
     assert len(loop.model._forward_pre_hooks) == 0
+    (rule,) = dbg.evaluations()
+    assert rule.status == "Error"
+    assert "no space left" in rule.reason
+    assert list(tmp_path.glob("records/*/*.open")) == []
+
+
+def test_a_debugger_that_fails_says_so_on_record_and_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise UserError("No such layer.", "Name another.")
+
+    loop = Loop(Small(), nn.CrossEntropyLoss())
+    with watch(loop.model, loop.loss_fn, "exploding_tensor", tmp_path) as dbg:
+        monkeypatch.setattr(dbg, "_train_step", fails)
+        loop.train(dbg, 1)
+    assert dbg.switched_off == "No such layer. Name another"
+    marks = [(one.name, one.value) for one in records.read(tmp_path / "records") if one.kind == "attempt"]
+    assert marks[1:] == [("switched_off", {"debugger": dbg.switched_off}), ("end", None)]
 
 
 def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:

@@ -242,6 +242,22 @@ def test_an_attempt_that_vanished_ended_when_it_was_last_heard_of(folder: JobDir
     assert last(folder).ended == iso(LATER)
 
 
+@pytest.mark.parametrize("place", ["logs/job/1-0.log.open", "records/script/1-0.jsonl"])
+def test_a_log_and_records_are_signs_of_life_too(folder: JobDir, place: str) -> None:
+    begun(folder)
+    file = folder.private / place
+    file.parent.mkdir(parents=True)
+    file.write_text("x")
+    os.utime(file, (LATER, LATER))
+    assert last(folder).ended == iso(LATER)
+
+
+def test_a_silent_attempt_ran_at_least_until_it_was_asked_to_stop(folder: JobDir) -> None:
+    begun(folder, "Stopping")
+    os.utime(folder.path / "attempts" / "1.json", (LATER, LATER))
+    assert last(folder).ended == iso(LATER)
+
+
 def test_an_attempt_that_was_never_heard_of_ended_when_it_began(folder: JobDir) -> None:
     progress = folder.private / "progress.json"
     progress.write_text("{}")

@@ -25,7 +25,18 @@ def test_a_script_that_gets_worse_is_found_out_and_goes_on(tmp_path: Path) -> No
     folder = lay_out(tmp_path, RISING.format(steps=12, pause=0), metrics=LOSS, rules=[NO_DROP])
     assert run(folder).state == "Completed"
     assert {record.name for record in found(folder)} == {"LossNotDecreasing"}
-    assert log(folder)[-1] == "loss: 12"
+    assert [line for line in log(folder) if line.startswith("loss")][-1] == "loss: 12"
+
+
+def test_who_follows_a_script_reads_what_its_rules_found(tmp_path: Path) -> None:
+    rule = f"{NO_DROP},action=command /no/such/program"
+    folder = lay_out(tmp_path, RISING.format(steps=12, pause=0.2), metrics=LOSS, rules=[rule])
+    run(folder)
+    lines = log(folder)
+    said = [line for line in lines if " WARNING vizsla.rules[" in line]
+    assert any(f"LossNotDecreasing: {found(folder)[0].value['message']}" in line for line in said)  # type: ignore[index]
+    assert any("the command /no/such/program could not be started" in line for line in said)
+    assert lines.index(said[0]) < lines.index("loss: 12")  # while it ran
 
 
 def test_a_stop_action_ends_the_script_with_the_reason(tmp_path: Path) -> None:
@@ -35,6 +46,13 @@ def test_a_stop_action_ends_the_script_with_the_reason(tmp_path: Path) -> None:
     assert attempt.state == "Stopped"
     assert (attempt.reason or "").startswith("stopped by the rule LossNotDecreasing: ")
     assert len(log(folder)) < 100
+
+
+def test_a_script_that_a_rule_has_stopped_goes_on_to_its_end(tmp_path: Path) -> None:
+    folder = lay_out(tmp_path, RISING.format(steps=60, pause=0.1), metrics=LOSS, rules=[f"{NO_DROP},action=stop"])
+    assert run(folder).state == "Stopped"
+    assert run(folder).state == "Completed"
+    assert "loss: 60" in log(folder)
 
 
 def test_a_command_gets_the_finding_on_its_stdin(tmp_path: Path) -> None:

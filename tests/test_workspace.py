@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -189,3 +190,21 @@ def test_a_workspace_that_may_not_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Cannot write to .*: Permission denied"):
         Workspace(tmp_path / "runs").take("training", "dogs")
     tmp_path.chmod(0o700)
+
+
+def test_who_misspells_a_name_is_shown_the_newest_of_all_kinds(workspace: Workspace) -> None:
+    for number in range(9):
+        os.utime(workspace.take("tuning", f"sweep-{number}"), (number, number))
+    workspace.take("training", "dogs")
+    with pytest.raises(UserError) as refused:
+        workspace.find("nope")
+    assert refused.value.hint.startswith("There are: dogs, sweep-8, sweep-7, ")
+    assert refused.value.hint.endswith("sweep-2 and 2 more.")
+
+
+def test_what_fails_while_a_folder_is_filled_leaves_its_name_free(workspace: Workspace) -> None:
+    folder = workspace.take("training", "dogs")
+    (folder / "half").touch()
+    with pytest.raises(UserError, match="dogs may not be written"), workspace.filling(folder):
+        raise PermissionError(errno.EACCES, "Permission denied")
+    assert workspace.take("training", "dogs") == folder

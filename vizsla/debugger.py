@@ -18,10 +18,10 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import nn
@@ -29,7 +29,7 @@ from torch import nn
 from vizsla import records
 from vizsla.analysis import rules as catalogue
 from vizsla.analysis.rules import Context, Finding
-from vizsla.errors import UserError
+from vizsla.errors import UserError, named
 from vizsla.files import unwritable
 from vizsla.job import DebugSettings, RuleRequest
 from vizsla.observers import answers
@@ -47,8 +47,9 @@ log = logging.getLogger("vizsla.debugger")
 LossFunction = Callable[..., Any]
 
 
+@runtime_checkable
 class Asked(Protocol):
-    """What `vizsla.Rule` is to this module."""
+    """What `vizsla.Rule` and `rule_configs.overfit()` are to this module."""
 
     @property
     def request(self) -> RuleRequest: ...
@@ -57,7 +58,7 @@ class Asked(Protocol):
 def watch(
     model: nn.Module,
     loss_fn: LossFunction | None = None,
-    rules: Iterable[str | RuleRequest | Asked] = (),
+    rules: Iterable[str | RuleRequest | Asked] | str = (),
     out: str | os.PathLike[str] = "debug",
     settings: DebugSettings | None = None,
     steps: int | None = None,
@@ -66,21 +67,26 @@ def watch(
 
     model: as the loop calls it, compiled or not. Whether a pass is training or evaluation is its `training`.
     loss_fn: the loss, for its name; if it is a module, labels, predictions and the evaluations' losses come from it.
-    rules: `"overfit:ratio_threshold=0.2"`, requests with actions, or `vizsla.Rule`s.
+    rules: `"overfit:ratio_threshold=0.2"`, requests with actions, or `vizsla.Rule`s; one that is typed needs no list.
     out: a folder for the records, made if it is not there; what was recorded there before is superseded.
     settings: what is recorded, and how often.
     steps: how many training steps there will be, if that is known: then about 60 of them are saved.
 
     Raises UserError for a rule or a folder that cannot be.
     """
-    requests = catalogue.distinct(map(_request, rules))
+    several = rules if isinstance(rules, Iterable) and not isinstance(rules, str) else [rules]
+    requests = catalogue.distinct(map(_request, several))
     return Watch(model, loss_fn, requests, _folder(out), (settings or DebugSettings(), steps))
 
 
-def _request(rule: str | RuleRequest | Asked) -> RuleRequest:
+def _request(rule: object) -> RuleRequest:
     if isinstance(rule, str):
         return catalogue.parse(rule)
-    return rule if isinstance(rule, RuleRequest) else rule.request
+    if isinstance(rule, RuleRequest):
+        return rule
+    if isinstance(rule, Asked):
+        return rule.request
+    raise UserError(f"{rule!r} is no rule.", 'Write rules=["overfit:ratio_threshold=0.2"], or Rule.sagemaker(…).')
 
 
 class Watch:
@@ -157,7 +163,8 @@ class Watch:
             return
         self._attempt(self._conclude)
         self._closed = True
-        self._let_go()
+        if not self.switched_off:
+            self._let_go()
         self._rules.close()
 
     def __enter__(self) -> Self:
@@ -175,19 +182,29 @@ class Watch:
             if self._inspector.error:
                 raise self._inspector.error
         except Exception as error:
-            log.warning("the debugger failed and is switched off: %r", error)
+            log.warning("the debugger failed and is switched off: %s", named(error))
             log.debug("", exc_info=error)
-            self.switched_off = repr(error)
+            self.switched_off = named(error)
+            self._rules.give_up(f"The debugger failed and was switched off: {self.switched_off}.")
             self._let_go()
 
     def _let_go(self) -> None:
         self._inspector.close()
         if self._loss_hook:
             self._loss_hook.remove()
+        with suppress(OSError):  # the disk may be what has failed
+            self._mark_end()
         try:
             self._streams.close()
         except OSError as error:
             log.warning("the last records could not be sealed: %s", error)
+
+    def _mark_end(self) -> None:
+        """On record: why the debugger was switched off, and that nothing more comes, as smdebug's hook says it too."""
+        if self.switched_off:
+            off = {"debugger": self.switched_off}
+            self._records.write(Record(time.time(), "attempt", "switched_off", value=off))
+        self._records.write(Record(time.time(), "attempt", "end"))
 
     def _begin(self, steps: int | None) -> None:
         self._rules.begin()

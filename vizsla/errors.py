@@ -32,3 +32,8 @@ class UserError(VizslaError):
 
 class JobError(VizslaError):
     """A job, or a part of vizsla that ran in a process of its own, failed."""
+
+
+def named(error: Exception) -> str:
+    """What went wrong, for the end of a sentence: what a user would read, or the error as Python shows it."""
+    return f"{error.message} {error.hint}".strip(" .") if isinstance(error, VizslaError) else repr(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -183,11 +184,8 @@ class JobDir:
             return None
 
     def last_sign(self) -> str:
-        """When the worker was last heard of: its progress.json, which it replaces all the time. "" if never."""
-        try:
-            return iso((self.private / "progress.json").stat().st_mtime)
-        except OSError:
-            return ""
+        """When the worker was last heard of: by its progress, its log, its records. "" if never."""
+        return max(map(_changed, self.private.rglob("*")), default="")
 
     def _attempt(self, number: int) -> Attempt:
         file = self._attempt_file(number)
@@ -267,9 +265,19 @@ def because(said: str | None, cause: str | None) -> str:
 def _vanished(folder: JobDir, attempt: Attempt) -> Outcome:
     """The outcome of an attempt whose worker was gone without a word."""
     ended = max(attempt.created, folder.last_sign())
-    if attempt.state == "Stopping":
-        return Outcome("Stopped", attempt.reason, ended=ended)
+    if attempt.state == "Stopping":  # it still ran when that was written down
+        asked = _changed(folder._attempt_file(attempt.number))
+        return Outcome("Stopped", attempt.reason, ended=max(ended, asked))
     return Outcome("Failed", VANISHED, ended=ended)
+
+
+def _changed(file: Path) -> str:
+    """When a file was last written; "" for a folder, and for what is gone."""
+    try:
+        found = file.stat()
+    except OSError:
+        return ""
+    return "" if stat.S_ISDIR(found.st_mode) else iso(found.st_mtime)
 
 
 def _unreadable(file: Path) -> VizslaError:

@@ -28,6 +28,7 @@ from vizsla.errors import JobError
 from vizsla.files import write_atomic
 from vizsla.job import CLASSIFIER, Job
 from vizsla.jobdir import JobDir, Outcome, because
+from vizsla.logs import JobLog
 from vizsla.machine import cpus, waiting_asleep
 from vizsla.records import Record, Writer
 from vizsla.segments import Segments
@@ -49,15 +50,17 @@ def supervise(folder: JobDir, number: int) -> int:
     wish = Wish()
     if sys.stdin.readline() != "go\n":
         return 0  # whoever started us was killed before the attempt was written down
+    log = JobLog(Segments(folder.logs / "job", number, ".log"))
     if folder.kind == "tuning":
-        return _watch(Program.sweep(folder, number), folder, number, wish)
+        with log.hearing("INFO"):
+            return _watch(Program.sweep(folder, number), folder, number, wish, log)
     job = folder.job()
     wish.after(job.launch.max_runtime, job.launch.stop_grace, lambda reason: _insist(folder, number, reason))
-    with _rules(job, folder, number) as look:
+    with log.hearing(job.launch.log.level.upper()), _rules(job, folder, number) as look:
         if job.entry_point == CLASSIFIER:
-            return _watch(Program.classifier(folder, number), folder, number, wish, look)
+            return _watch(Program.classifier(folder, number), folder, number, wish, log, look)
         with Program.script(job, folder, number) as script:
-            return _watch(script, folder, number, wish, look)
+            return _watch(script, folder, number, wish, log, look)
 
 
 @contextmanager
@@ -148,7 +151,7 @@ class Wish:
             os.killpg(0, signal.SIGTERM)
 
 
-def _watch(program: Program, folder: JobDir, number: int, wish: Wish, look: Look = lambda: None) -> int:
+def _watch(program: Program, folder: JobDir, number: int, wish: Wish, log: JobLog, look: Look = lambda: None) -> int:
     child = subprocess.Popen(
         program.command,
         stdin=subprocess.DEVNULL,
@@ -160,7 +163,10 @@ def _watch(program: Program, folder: JobDir, number: int, wish: Wish, look: Look
     )
     if wish.reason:  # it came before there was anybody to pass it on to
         child.terminate()
-    last = _keep_log(_lines(child, lambda: _ask(look, wish)), program, folder, number)
+    with contextlib.closing(Measured(folder, number, program.metrics)) as measured:
+        for note in program.notes:
+            log.write(note)
+        last = _keep_log(_lines(child, lambda: _ask(look, wish)), log, measured)
     code = child.wait()
     _end_what_it_left()
     outcome = folder.outcome(number)
@@ -254,46 +260,43 @@ def _end_what_it_left() -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _keep_log(output: Iterable[bytes], program: Program, folder: JobDir, number: int) -> deque[str]:
+def _keep_log(output: Iterable[bytes], log: JobLog, measured: Measured) -> deque[str]:
     """Keeps what the process writes as its log, and the numbers in it that a metric's regex finds as records."""
     last: deque[str] = deque(maxlen=LAST_LINES)
-    log = Segments(folder.logs / "job", number, ".log")
-    measured = Measured(Writer(Segments(folder.records / "script", number, ".jsonl")), program.metrics)
-    for note in program.notes:
-        log.write(note)
     for raw in output:
         text = raw.decode(errors="replace").rstrip("\r\n")
         last.append(text)
-        with contextlib.suppress(OSError):  # a full disk costs lines of the log, not the training
-            log.write(text)
-            measured.see(text)
-    with contextlib.suppress(OSError):
-        log.close()
-        measured.close()
+        log.write(text)
+        measured.see(text)
     return last
 
 
 class Measured:
-    """A script's metrics as records: `step` counts the matches of each metric from 0."""
+    """A script's metrics as records: `step` counts the matches of each metric from 0.
 
-    def __init__(self, records: Writer, metrics: tuple[tuple[str, re.Pattern[str]], ...]) -> None:
-        self._records = records
+    A full disk costs records, not the training.
+    """
+
+    def __init__(self, folder: JobDir, number: int, metrics: tuple[tuple[str, re.Pattern[str]], ...]) -> None:
+        self._records = Writer(Segments(folder.records / "script", number, ".jsonl"))
         self._metrics = metrics
         self._count = dict.fromkeys((name for name, _ in metrics), 0)
 
     def see(self, line: str) -> None:
-        """Writes a record for each metric in `line`. Raises OSError when the disk is full."""
+        """Writes a record for each metric in `line`."""
         for name, regex in self._metrics:
             found = regex.search(line)
             value = _number(found[1]) if found else None
             if value is not None:
                 step = self._count[name]
-                self._records.write(Record(time.time(), "metric", name, mode="global", step=step, value=value))
-                self._count[name] = step + 1
+                with contextlib.suppress(OSError):
+                    self._records.write(Record(time.time(), "metric", name, mode="global", step=step, value=value))
+                    self._count[name] = step + 1
 
     def close(self) -> None:
-        """Seals what is open. Raises OSError."""
-        self._records.close()
+        """Seals what is open."""
+        with contextlib.suppress(OSError):
+            self._records.close()
 
 
 def _number(text: str | None) -> float | None:

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from vizsla.analysis import evaluations
 from vizsla.job import CLASSIFIER, Job
 from vizsla.jobdir import JobDir
-from vizsla.observers.rules import LiveRules
+from vizsla.observers.rules import LiveRules, acted
 from vizsla.records import Tail, Writer
 from vizsla.segments import Segments
 
@@ -54,7 +54,7 @@ def watching(job: Job, folder: JobDir, number: int) -> Iterator[Watcher]:
     with ExitStack() as stack:
         findings = stack.enter_context(Writer(Segments(folder.records / STREAM, number)))
         known = evaluations.context(folder, folder.plan() if job.entry_point == CLASSIFIER else None)
-        rules = LiveRules(job.outside_rules, findings.write, known)
+        rules = LiveRules(job.outside_rules, findings.write, known, acted=lambda: acted(folder.records))
         stack.callback(rules.close)
         rules.begin()
         watcher = Watcher(rules, Tail(folder.records, from_attempt=number))

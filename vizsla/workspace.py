@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vizsla.errors import UserError
-from vizsla.files import reason
+from vizsla.errors import UserError, VizslaError
+from vizsla.files import reason, unwritable
 from vizsla.job import MAX_NAME_LENGTH, check_name
 
 KINDS = ("training", "tuning", "endpoint")
@@ -60,6 +63,18 @@ class Workspace:
             ending = f"-{number}"
             name = stem[: MAX_NAME_LENGTH - len(ending)].strip("-") + ending
 
+    @staticmethod
+    @contextmanager
+    def filling(folder: Path) -> Iterator[None]:
+        """What fails in here takes the folder away again, so that its name is free. Raises what failed, named."""
+        try:
+            yield
+        except (OSError, VizslaError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise unwritable(folder, error) from error
+            raise
+
     def find(self, name: str, kind: str | None = None) -> Path:
         """The folder of `name`, maybe written `kind/name`. Raises UserError unless there is just one."""
         prefix, slash, rest = name.partition("/")
@@ -92,10 +107,20 @@ class Workspace:
                 (self.path / name).write_text(text)
 
     def _what_there_is(self, kind: str | None) -> str:
-        names = [name for each in ([kind] if kind else KINDS) for name in self.names(each)]
-        if not names:
+        found = [self.path / each / name for each in ([kind] if kind else KINDS) for name in self.names(each)]
+        if not found:
             return "Nothing has run here yet. Start with: vizsla train DIR"
-        return f"There are: {', '.join(names[-8:])}."
+        newest = sorted(found, key=_age)[:8]
+        more = f" and {len(found) - len(newest)} more" if len(found) > len(newest) else ""
+        return f"There are: {', '.join(folder.name for folder in newest)}{more}."
+
+
+def _age(folder: Path) -> float:
+    """A number that is smaller the later a folder was changed; what is gone comes last."""
+    try:
+        return -folder.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _names_in(folder: Path) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tests.analysis.jobs import begun, ended, measured, ruled
+from tests.analysis.jobs import begun, checked, ended, measured, ruled
 from tests.analysis.tensors import gradients, saved, tensor
 from vizsla.analysis import evaluations, facts
 from vizsla.analysis.rules import Evaluation, parse
@@ -106,6 +106,15 @@ def test_raw_tensors_are_read_where_they_were_saved(tmp_path: Path) -> None:
     assert found.tolist() == [0, 1, 2, 3]
     for name, file in (("Net_b.weight", place), ("Net_a.weight", place.replace("train", "eval"))):
         assert load(type(record)(t=1.0, kind="tensor", name=name, file=file)) is None
+
+
+def test_classes_have_their_names_where_the_photos_were_checked(tmp_path: Path) -> None:
+    folder = ended(tmp_path)
+    assert evaluations.context(folder, folder.plan()).classes is None
+    checked(folder, ["cat", "dog"])
+    assert evaluations.context(folder, folder.plan()).classes == ["cat", "dog"]
+    (folder.reports / "data_report.json").write_text('{"classes": 3}')
+    assert evaluations.context(folder, folder.plan()).class_name(1) == "class 1"
 
 
 # ---- records that cannot be read to their end

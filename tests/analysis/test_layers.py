@@ -17,6 +17,23 @@ def test_layers_come_in_the_order_of_the_network_and_steps_rising() -> None:
     assert found == Grid(("stem", "head"), (0, 10), ((0.1, 0.2), (0.3, 0.4)))
 
 
+BACKWARD = {"Net_fc.weight": [0.3], "Net_conv2.weight": [0.2], "Net_conv1.weight": [0.1]}
+
+
+def test_gradients_that_a_hook_saw_on_the_way_back_are_turned_round() -> None:
+    found = gradients(BACKWARD, steps=(0,))
+    in_order = Grid(("conv1", "conv2", "fc"), (0,), ((0.1,), (0.2,), (0.3,)))
+    assert layers.gradients(found) == in_order
+    names = ("conv1", "conv2", "fc")
+    weights = [tensor(f"Net_{name}.weight", 0, "weights") for name in names]
+    outputs = [tensor(f"{name}_output_0", 0, "mine") for name in names]
+    assert layers.gradients([*found, *weights]) == layers.gradients([*outputs, *found]) == in_order
+    alike = gradients({"Net_head.weight": [0.3], "Net_body.weight": [0.2]}, steps=(0,))
+    assert layers.gradients(alike).layers == ("head", "body")  # nothing tells
+    known = [*(tensor(f"Net_{name}.weight", 0, "weights") for name in ("body", "head")), *alike]
+    assert layers.gradients(known).layers == ("body", "head")
+
+
 def test_a_bias_has_a_row_only_where_there_is_no_weight() -> None:
     rows = {"Net_a.weight": [1.0], "Net_a.bias": [2.0], "Net_b.bias": [3.0]}
     assert layers.gradients(gradients(rows, steps=(0,))).layers == ("a", "b.bias")

@@ -136,6 +136,45 @@ def test_what_else_a_rule_measures_is_not_drawn_as_zero() -> None:
     assert list(points(chart.traces[0])) == [1]
 
 
+def spans(values: Sequence[float]) -> list[Record]:
+    """A gradient whose percentiles are so far apart, step by step."""
+    return [
+        tensor("gradient/Net_a.weight", step, "gradients", abs_mean=1e-3, p5=0.0, p95=value)
+        for step, value in enumerate(values)
+    ]
+
+
+def answers(wrong: Sequence[int]) -> list[Record]:
+    """Of four photos so many are taken for another class, step by step."""
+    found = []
+    for step, count in enumerate(wrong):
+        found.append(tensor("labels", step, "labels", indices=[0] * 4))
+        found.append(tensor("predictions", step, "predictions", indices=[1] * count + [0] * (4 - count)))
+    return found
+
+
+def train_losses(values: Sequence[float]) -> list[Record]:
+    return [tensor("loss_output_0", step, "losses", value=value) for step, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "records", "expected", "limit"),
+    [
+        ("poor_weight_initialization", spans([0.1, 1e-5]), {0: 0.1, 1: 1e-5}, 0.001),
+        ("poor_weight_initialization:patience=2", train_losses([1.0, 1.0, 1.0]), {1: 1, 2: 2}, 2),
+        ("class_imbalance:samples=4", answers([0, 1, 4]), {1: 0.25, 2: 1.0}, 0.7),
+    ],
+)
+def test_of_what_a_rule_measures_that_is_drawn_which_it_accuses(
+    asked: str, records: list[Record], expected: dict[int, float], limit: float
+) -> None:
+    found, chart = drawn(asked, [*CASES["poor_weight_initialization"][0][:2], *records])
+    assert found.status == "IssuesFound"
+    assert chart is not None
+    assert points(chart.traces[0]) == expected
+    assert chart.traces[-1]["y"] == [limit, limit]
+
+
 def test_of_many_tensors_the_worst_of_each_step_is_drawn() -> None:
     rows = {"Net_a.weight": [1e-3, 1e-4], "Net_b.weight": [1e-5, 1e-2]}
     _, chart = drawn("vanishing_gradient", gradients(rows, steps=(0, 1)))
@@ -148,6 +187,21 @@ def test_zero_has_its_place_on_an_axis_of_powers() -> None:
     assert chart is not None
     assert points(chart.traces[1])[1] == pytest.approx(1e-9)
     assert chart.y["type"] == "log"
+
+
+def test_what_is_far_above_its_threshold_has_an_axis_of_powers() -> None:
+    _, usual = drawn("overfit", losses([(1.0, 1.2), (1.0, 50.0)]))
+    _, far = drawn("overfit", losses([(1.0, 0.5), (1.0, 1.2), (1.0, 5e4)]))
+    assert usual is not None
+    assert far is not None
+    assert (usual.y, far.y["type"]) == ({}, "log")
+    assert points(far.traces[0])[1] == pytest.approx(0.01)  # below the training loss: at the foot
+
+
+def test_a_loss_that_exploded_does_not_press_the_others_flat() -> None:
+    _, chart = drawn("loss_not_decreasing:by_epoch=true,num_steps=1", losses([(1.0, 1.0), (1.0, 0.5), (1.0, 5e5)]))
+    assert chart is not None
+    assert points(chart.traces[0]) == {2: 50, 3: -100}
 
 
 def test_a_long_training_is_drawn_by_its_worst_steps() -> None:

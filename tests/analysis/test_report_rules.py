@@ -68,7 +68,9 @@ def test_a_rule_says_what_it_means_what_to_do_and_with_which_parameters(judged: 
     page = page_of(judged)
     said = page.section("rules")
     assert "Fires when the validation loss is above the training loss" in said
-    assert "What to do: Add photos" in said
+    assert "What to do: Add photos if you can; then one of: --set train_from=head" in said  # the finding's own cure
+    assert "or stop earlier" not in said  # the rule's general advice
+    assert said.count("What to do:") == 3
     assert "No ReLU was seen" in said
     row = next(row for row in page.tables["rules"][0] if row[0] == "ratio_threshold")
     assert row[1:3] == ["0.3", "0.1"]
@@ -149,6 +151,7 @@ def test_a_heat_map_has_a_row_a_layer_and_a_column_a_step(tmp_path: Path) -> Non
     assert (trace["x"], trace["y"]) == (["0", "10"], ["a", "b"])
     assert trace["z"] == [[-2, -4], [-1, -4]]  # 0 has no power of ten: it is drawn as the smallest there is
     assert figure["layout"]["yaxis"]["autorange"] == "reversed"
+    assert figure["layout"]["margin"]["t"] >= 30  # plotly's buttons are over no row
 
 
 def test_activations_that_cut_off_are_drawn_by_their_channels_the_others_by_their_size(tmp_path: Path) -> None:
@@ -185,6 +188,15 @@ def test_the_json_twin_has_the_grids(tmp_path: Path) -> None:
         "steps": [0, 10],
         "values": [[0.5, None]],
     }
+
+
+# ---- curves
+
+
+def test_an_accuracy_axis_ends_at_all_of_them(judged: JobDir) -> None:
+    titles = {str(figure["layout"]["yaxis"].get("title", {}).get("text")): figure for figure in page_of(judged).figures}
+    axis = titles["valid photos named right"]["layout"]["yaxis"]
+    assert axis["autorangeoptions"] == {"minallowed": -0.02, "maxallowed": 1.02}
 
 
 # ---- confused photos

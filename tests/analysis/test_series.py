@@ -57,6 +57,21 @@ def test_a_metric_of_a_script_is_placed_by_what_it_says(
     assert (extra.by, list(extra.curve)) == (by, points)
 
 
+def test_losses_that_a_hook_saved_are_curves_of_their_modes() -> None:
+    def saved(mode: str, step: int, value: float) -> Record:
+        shown: dict[str, object] = {"collection": "losses", "type": "CrossEntropyLoss", "value": value}
+        return Record(1.0, "tensor", "CrossEntropyLoss_output_0", mode, step, value=shown)  # type: ignore[arg-type]
+
+    found = [saved("train", 0, 0.9), saved("train", 10, 0.5), saved("eval", 0, 0.7)]
+    extras = read(found).extras
+    assert {name: list(extra.curve) for name, extra in extras.items()} == {
+        "CrossEntropyLoss_output_0 (train)": [(0, 0.9), (10, 0.5)],
+        "CrossEntropyLoss_output_0 (eval)": [(0, 0.7)],
+    }
+    own = Record(1.0, "metric", "train_loss", "train", 0, epoch=1, value=0.9)
+    assert read([own, *found]).extras == {}
+
+
 def test_a_known_name_without_a_place_is_shown_as_a_metric_of_a_script() -> None:
     series = read([Record(t=1.0, kind="metric", name="valid_loss", value=value) for value in (0.9, 0.7)])
     assert series.epochs["valid_loss"] == ()

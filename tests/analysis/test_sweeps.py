@@ -170,6 +170,13 @@ def test_values_far_apart_are_placed_by_their_logarithms() -> None:
     assert trace(page_of(trials=trials), "the best")["y"][0] == pytest.approx(0.5)
 
 
+def test_a_range_that_was_searched_linearly_is_drawn_so() -> None:
+    values = [("1", 1.5), ("50", 0.9), ("101", 1.2)]
+    trials = [trial(place, value, hyperparameters={"lr": lr}) for place, (lr, value) in enumerate(values, 2)]
+    linear = page_of(replace(SWEEP, linear=frozenset({"lr"})), trials)
+    assert trace(linear, "the best")["y"][0] == pytest.approx(0.49)
+
+
 def test_whole_numbers_stay_whole_on_their_axis() -> None:
     trials = [trial(place, 1.0, hyperparameters={"size": size}) for place, size in enumerate(("224", "1024"), 2)]
     ticks = [tick["text"] for tick in page_of(trials=trials).figures[2]["layout"]["annotations"]]

@@ -12,6 +12,7 @@ from vizsla.api import debugging
 from vizsla.errors import UserError
 from vizsla.files import read_json, write_json
 from vizsla.jobdir import JobDir, Outcome
+from vizsla.workspace import Workspace
 
 OVERFITTED = [1.5, 1.6, 2.0]
 
@@ -108,3 +109,29 @@ def test_a_sweep_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tuning" / "search").mkdir(parents=True)
     with pytest.raises(UserError, match="rules look at one job"):
         debugging.debug(JobDir(tmp_path / "tuning" / "search"))
+
+
+def test_an_action_is_refused_where_nothing_is_watched(tmp_path: Path) -> None:
+    folder = measured(ended(tmp_path), OVERFITTED)
+    with pytest.raises(UserError, match="carries none out"):
+        debugging.debug(folder, ["overfit:action=stop"])
+    with pytest.raises(UserError, match="carries none out"):
+        debugging.debug_records(folder.path, ["overfit:action=command echo"])
+
+
+def test_a_script_that_measures_nothing_is_told_how_it_could(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no metric was named, and no hook") as refused:
+        debugging.debug(as_script(ended(tmp_path)), ["loss_not_decreasing"])
+    assert "--metric" in refused.value.hint
+
+
+def test_a_job_is_found_by_its_name_and_by_its_folder(tmp_path: Path) -> None:
+    folder = ended(tmp_path).path
+    workspace = Workspace(folder.parent.parent)
+    for asked in (folder.name, f"training/{folder.name}", str(folder)):
+        assert debugging.find(asked, workspace).path == folder
+
+
+def test_a_folder_without_records_is_named_as_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"There are no records in {tmp_path}"):
+        debugging.find(str(tmp_path), Workspace(tmp_path / "runs"))

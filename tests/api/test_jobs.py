@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,16 @@ def test_a_removal_that_was_killed_half_way_left_no_job(tmp_path: Path, place: W
     run(folder := lay_out(tmp_path, "pass\n"))
     folder.path.rename(folder.path.with_name(".removed-job"))
     assert jobs.listed(place) == []
+
+
+def test_a_job_on_a_disk_that_is_read_only_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    folder = lay_out(tmp_path, "pass\n")
+    monkeypatch.setattr(Path, "rename", read_only)
+    with pytest.raises(UserError, match="could not be deleted: Read-only file system"):
+        jobs.remove(folder)
 
 
 def test_a_running_job_is_not_removed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 from tests.analysis.jobs import GONE, measured
 from tests.photos import write_folder
-from vizsla.api import tuning
+from vizsla import jobdir
+from vizsla.api import reporting, training, tuning
 from vizsla.api.requests import Request
-from vizsla.errors import UserError
+from vizsla.errors import UserError, VizslaError
 from vizsla.job import Job
 from vizsla.jobdir import JobDir, Outcome, create
 from vizsla.plan import resolve
@@ -131,3 +133,26 @@ def test_a_sweep_that_was_laid_out_by_half_is_no_sweep(tmp_path: Path) -> None:
     (tmp_path / "runs" / "tuning" / "torn").mkdir(parents=True)
     with pytest.raises(UserError, match="holds no sweep"):
         tuning.document(tuning.find("torn", Workspace(tmp_path / "runs")))
+
+
+@pytest.mark.parametrize("kind", ["training", "tuning"])
+def test_a_full_disk_leaves_the_name_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_folder(tmp_path / "photos", {"disc": 3, "rows": 3})
+    monkeypatch.setattr(jobdir if kind == "training" else sweep, "write_json", full)
+    request = Request({"training": tmp_path / "photos"}, {}, "mine")
+    workspace = Workspace(tmp_path / "runs")
+    search = tuning.Search(ranges=[parse_range("lr=0.001..0.1")])
+    with pytest.raises(VizslaError, match="The disk is full"):
+        _ = training.submit(request, workspace) if kind == "training" else tuning.submit(request, search, workspace)
+    assert not (tmp_path / "runs" / kind / "mine").exists()
+
+
+@pytest.mark.parametrize(("scaling", "linear"), [("Linear", {"lr"}), ("Auto", set[str]())])
+def test_a_report_knows_what_was_searched_linearly(tmp_path: Path, scaling: str, linear: set[str]) -> None:
+    span = {"type": "Continuous", "low": 0.001, "high": 0.1, "scaling": scaling}
+    folder = finished(tmp_path, "early", ranges={"lr": span})
+    view, _ = reporting.views(folder, {"status": "Completed", "seconds": 1.0, "best": None})
+    assert view.linear == linear

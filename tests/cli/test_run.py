@@ -106,7 +106,7 @@ def test_json_is_one_document_and_the_scripts_output_goes_elsewhere(vizsla: Run,
     document = ended.document
     assert set(document) == {
         "name", "kind", "status", "created", "job", "folder", "entry_point", "hyperparameters", "metrics", "bundle",
-        "seconds", "issues", "reason", "hint", "exit_code",
+        "seconds", "rules", "issues", "reason", "hint", "exit_code",
     }  # fmt: skip
     assert document["metrics"] == {"loss": "nan", "never": None}
     assert document["bundle"] is None
@@ -120,6 +120,36 @@ def test_a_person_sees_what_the_script_prints_and_then_a_summary(vizsla: Run, tm
     rows = [line.split() for line in ended.out.splitlines() if line]
     assert ["loss", "0.25"] in rows
     assert ["folder", str(tmp_path / "vizsla-runs" / "training" / "mine")] in rows
+
+
+RISING = "import time\nfor step in range(8):\n    print('loss:', 1 + step, flush=True)\n"
+WATCHED = ("--metric", "loss=loss: ([0-9.]+)", "--rule", "loss_not_decreasing:num_steps=2")
+
+
+def test_a_person_reads_what_the_rules_found(vizsla: Run, tmp_path: Path) -> None:
+    put(tmp_path, RISING)
+    ended = vizsla("run", "train.py", "--name", "mine", *WATCHED)
+    assert ended.code == 0, ended.err
+    assert "vizsla.rules" in ended.out
+    assert "  rules   LossNotDecreasing: vizsla debug mine" in ended.out.splitlines()
+    assert ["issues", "LossNotDecreasing"] in [line.split() for line in vizsla("show", "mine").out.splitlines()]
+
+
+def test_a_person_reads_that_the_rules_found_nothing(vizsla: Run, tmp_path: Path) -> None:
+    put(tmp_path, RISING.replace("1 + step", "9 - step"))
+    ended = vizsla("run", "train.py", "--name", "mine", *WATCHED)
+    assert "  rules   nothing found by 1: vizsla debug mine" in ended.out.splitlines()
+
+
+def test_a_script_that_failed_goes_on_and_is_shown_like_a_new_one(vizsla: Run, tmp_path: Path) -> None:
+    put(tmp_path, "import os, sys\nfile = os.environ['SM_OUTPUT_DATA_DIR'] + '/x'\n"
+        "print('hello, loss: 0.25;', flush=True)\n"
+        "if not os.path.exists(file):\n    open(file, 'w').close()\n    sys.exit(3)\n")  # fmt: skip
+    assert vizsla("run", "train.py", "--metric", "loss=loss: ([0-9.]+);", "--name", "mine").code == 1
+    ended = vizsla("train", "--resume", "mine")
+    assert ended.code == 0, ended.err
+    assert "hello, loss: 0.25;" in ended.out.splitlines()
+    assert ["loss", "0.25"] in [line.split() for line in ended.out.splitlines()]
 
 
 def test_the_script_that_ran_is_kept_when_its_source_changes(vizsla: Run, tmp_path: Path) -> None:

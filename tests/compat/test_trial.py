@@ -19,6 +19,7 @@ from smdebug.exceptions import (
 from smdebug.trials import Trial, create_trial
 
 from tests.compat.training import Training, everything, finished
+from vizsla.debugger import watch
 from vizsla.jobdir import JobDir, Outcome
 from vizsla.machine import Process
 from vizsla.records import Record, Writer
@@ -154,3 +155,10 @@ def test_a_place_where_no_hook_was_is_said(tmp_path: Path) -> None:
         create_trial(str(tmp_path))
     with pytest.raises(ValueError, match="copy it to a folder first"):
         create_trial("s3://bucket/debug")
+
+
+def test_a_folder_that_the_debugger_has_watched_ends_too(tmp_path: Path) -> None:
+    with watch(torch.nn.Linear(1, 1), out=tmp_path) as dbg:
+        dbg.step(0.5)
+        assert not create_trial(str(tmp_path)).loaded_all_steps
+    assert create_trial(str(tmp_path)).loaded_all_steps

@@ -19,8 +19,8 @@ from vizsla.analysis.rules import Finding, registry
 from vizsla.errors import UserError
 from vizsla.job import Action, RuleRequest
 from vizsla.observers.actions import Commands
-from vizsla.observers.rules import HeardWriter, LiveRules
-from vizsla.records import Record
+from vizsla.observers.rules import HeardWriter, LiveRules, acted
+from vizsla.records import Record, Writer
 from vizsla.segments import Segments
 from vizsla.training.events import Finished, Started, Stop
 
@@ -116,6 +116,26 @@ def test_the_past_is_known_and_not_told_again() -> None:
     assert live.rules.evaluations()[0].triggered == 3
 
 
+def test_a_rule_that_has_acted_in_an_earlier_attempt_tells_and_does_not_act_again(tmp_path: Path) -> None:
+    """Also where the step it found something at is dropped by the resume, and found again."""
+    with Writer(Segments(tmp_path / "findings", 1)) as first:
+        earlier = LiveRules([exploding(STOP)], first.write, acted=lambda: acted(tmp_path))
+        earlier(STARTED)
+        earlier.hear(gradient(5))
+        assert earlier.settle()
+    with Writer(Segments(tmp_path / "train", 2)) as train, Writer(Segments(tmp_path / "findings", 2)) as second:
+        train.write(Record(1790000000.0, "attempt", "start", value={"from_global_step": 0}))
+        assert not any(record.kind == "finding" for record in records.read(tmp_path))
+        requests = [exploding(STOP), exploding(STOP, name="other")]
+        again = LiveRules(requests, second.write, acted=lambda: acted(tmp_path))
+        again(STARTED)
+        again.hear(gradient(5))
+        stop = again.settle()
+        assert [finding.step for finding in again.findings] == [5, 5]
+    assert stop is not None
+    assert stop.reason.startswith("stopped by the rule other: ")
+
+
 # ---- the end
 
 
@@ -205,6 +225,15 @@ def test_a_command_that_fails_is_named_in_the_log(
         live.rules.close()
     assert said in caplog.text
     assert f"the command {command[0]}" in caplog.text
+
+
+def test_what_a_command_leaves_running_holds_nobody_up(caplog: pytest.LogCaptureFixture) -> None:
+    leaves = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)'])"
+    commands = Commands(timeout_s=10)
+    with caplog.at_level(logging.WARNING):
+        commands.start((sys.executable, "-c", leaves), {})
+        commands.close()
+    assert caplog.messages == []
 
 
 def test_numbers_that_are_none_reach_a_command_as_words(tmp_path: Path) -> None:

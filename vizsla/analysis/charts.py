@@ -48,7 +48,7 @@ class Chart:
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
             "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12, "color": QUIET},
-            "margin": {"l": 52, "r": 16, "t": 30 if several else 10, "b": 44},
+            "margin": {"l": 52, "r": 16, "t": 34, "b": 44},  # above: plotly's buttons, and names of curves
             "showlegend": several,
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
             "hovermode": "closest",

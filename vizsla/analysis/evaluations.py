@@ -15,6 +15,7 @@ from vizsla import keys, records
 from vizsla.analysis import rules
 from vizsla.analysis.rules import Context, Evaluation
 from vizsla.errors import UserError
+from vizsla.files import read_json
 from vizsla.job import RuleRequest
 from vizsla.jobdir import Attempt, JobDir
 from vizsla.plan import Plan
@@ -44,6 +45,7 @@ def context(folder: JobDir, plan: Plan | None) -> Context:
         settings=_settings(plan) if plan else None,
         others=lambda name: records.read(_other(folder, name).records),
         load=lambda record: _raw(folder, record),
+        classes=_classes(folder) if plan else None,
     )
 
 
@@ -54,6 +56,14 @@ def _evaluate(request: RuleRequest, found: Sequence[Record], last: Attempt | Non
         return rules.evaluate(request, found, finished, known, stopped=stopped, now=_now(last))
     except UserError as error:  # in a job.json of another version; what a user types is checked before
         return Evaluation(request.name, request.rule, "Error", 0, 0, request.parameters, (), str(error))
+
+
+def _classes(folder: JobDir) -> list[str] | None:
+    """The names of the classes by index; None before the photos were divided, and where the report is damaged."""
+    try:
+        return [str(name) for name in read_json(folder.reports / "data_report.json")["classes"]]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _now(last: Attempt | None) -> float:

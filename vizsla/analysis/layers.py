@@ -6,15 +6,18 @@ Beside `series`, which does the same for metrics; names and statistics are those
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vizsla.records import Record
 
 GRADIENT = "gradient/"
+OUTPUT = "_output_0"
 CHANNEL_ACTIVE = 0.01  # of its outputs are above 0; the share below which the rule DeadRelu calls a channel dead
 
 Value = float | None
+_Row = tuple[str, tuple[Value, ...]]  # a layer and its measurements, step by step
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Grid:
     """None where a layer was not saved at a step; not finite where its values were not."""
 
 
-def gradients(records: Iterable[Record]) -> Grid:
+def gradients(records: Sequence[Record]) -> Grid:
     """The mean absolute gradient of each layer's weight; of its bias only where it has nothing else."""
     grid = _grid(_of(records, "gradients"), lambda value: _number(value.get("abs_mean")))
     names = set(grid.layers)
@@ -36,6 +39,7 @@ def gradients(records: Iterable[Record]) -> Grid:
         for name, row in zip(grid.layers, grid.values, strict=True)
         if not (name.endswith(".bias") and f"{name.removesuffix('bias')}weight" in names)
     ]
+    rows = _forward(rows, records)
     return Grid(_without_root([name for name, _ in rows]), grid.steps, tuple(row for _, row in rows))
 
 
@@ -63,6 +67,35 @@ def thinned(grid: Grid, most_steps: int) -> Grid:
     )
 
 
+def _forward(rows: list[_Row], records: Iterable[Record]) -> list[_Row]:
+    """The rows in the order of the network. A hook's gradients come in as they are made, the last layer's first."""
+    weights: dict[str, int] = {}
+    outputs: dict[str, int] = {}
+    for place, record in enumerate(records):
+        group = record.value.get("collection") if isinstance(record.value, Mapping) else None
+        if group in ("weights", "biases"):
+            weights.setdefault(_layer(record.name), place)
+        elif record.kind == "tensor" and record.name.endswith(OUTPUT):
+            outputs.setdefault(record.name.removesuffix(OUTPUT), place)
+    if all(name in weights for name, _ in rows):
+        return sorted(rows, key=lambda row: weights[row[0]])
+    if all(name.partition("_")[2] in outputs for name, _ in rows):
+        return sorted(rows, key=lambda row: outputs[row[0].partition("_")[2]])
+    return rows[::-1] if _counts_down([name for name, _ in rows]) else rows
+
+
+def _counts_down(names: Iterable[str]) -> bool:
+    """Whether names that differ in their numbers only (block.2, block.1) have these falling more often than rising."""
+    seen: dict[str, list[int]] = {}
+    balance = 0
+    for name in names:
+        shape, numbers = re.sub(r"\d+", "#", name), [int(number) for number in re.findall(r"\d+", name)]
+        if before := seen.get(shape):
+            balance += 1 if numbers > before else -1
+        seen[shape] = numbers
+    return balance < 0
+
+
 def _of(records: Iterable[Record], collection: str) -> list[Record]:
     """The records of one collection while training; a script that never says its mode has them as "global"."""
     found = [
@@ -80,7 +113,7 @@ def _of(records: Iterable[Record], collection: str) -> list[Record]:
 
 def _outputs(grid: Grid) -> Grid:
     """Rows called after their modules, where each has but one output."""
-    names = tuple(name.removesuffix("_output_0") for name in grid.layers)
+    names = tuple(name.removesuffix(OUTPUT) for name in grid.layers)
     return Grid(names, grid.steps, grid.values) if len(set(names)) == len(names) else grid
 
 

@@ -21,6 +21,7 @@ from vizsla.records import Record
 from vizsla.words import count, number
 
 MOST_POINTS = 400  # in one curve; of those that fall together the worst is drawn
+_WIDE: Final = 1000  # times its threshold: what is larger is drawn on an axis of powers
 _HUGE: Final = "1e300"
 _TINY: Final = "1e-300"
 _MODES: Final = ("train", "global", None, "eval", "predict")  # the first that was measured is drawn
@@ -46,6 +47,8 @@ class Probe:
     """The lines that are drawn: of the tensors of one step, which."""
     power: bool = False
     """Whether the axis is one of powers of ten."""
+    least: float = -math.inf
+    """What is below is drawn there."""
     silent_is_zero: bool = True
     """Whether a measurement that even now is no finding was 0. Not where the rule measures other things too."""
 
@@ -119,8 +122,38 @@ _PROBES: Mapping[str, Probe] = MappingProxyType(
             {"diff_percent": "99.999", "enough_percent": "0"},
             "fall_percent",
             ["diff_percent"],
-            "fall of the loss (%)",
+            "fall of the loss (%; rises by 100 and more at -100)",
             [_SMALLEST],
+            least=-100,
+        ),
+    }
+)
+
+# Of rules that measure several things: what is drawn instead where the first finding is about it.
+_OTHERS: Mapping[str, Sequence[Probe]] = MappingProxyType(
+    {
+        "PoorWeightInitialization": (
+            Probe(
+                {"distribution_range": _HUGE, "share_of_largest": "1", "patience": "1000000"},
+                "range",
+                ["distribution_range"],
+                "gradient, from its 5th to its 95th percentile",
+                [_SMALLEST],
+                power=True,
+                silent_is_zero=False,
+            ),
+            Probe(
+                {"patience": "1"}, "steps", ["patience"], "steps without a new low of the loss", silent_is_zero=False
+            ),
+        ),
+        "ClassImbalance": (
+            Probe(
+                {"threshold_misprediction": "0"},
+                "misprediction",
+                ["threshold_misprediction"],
+                "photos of a class taken for others (share)",
+                silent_is_zero=False,
+            ),
         ),
     }
 )
@@ -128,14 +161,15 @@ _PROBES: Mapping[str, Probe] = MappingProxyType(
 
 def chart(found: Evaluation, records: Iterable[Record], context: Context) -> Chart | None:
     """The measured value against its threshold; None for a rule that has no such thing, or measured nothing."""
-    probe = _PROBES.get(found.rule)
+    probe = _probe(found)
     if probe is None or not found.datapoints:
         return None
     findings = _of_one_mode([each for each in _asked(found, probe, records, context) if probe.number in each.measured])
     limits = {name: float(value) for name in probe.limits if (value := found.parameters.get(name)) is not None}
     sizes = [*limits.values(), *(finding.measured[probe.number] for finding in findings)]
-    zero = min((size for size in sizes if size > 0), default=1.0) / 10 if probe.power else 0.0  # a log axis has none
-    curves = [_curve(findings, probe.number, worst, zero) for _, worst in probe.worst]
+    power = probe.power or _is_wide(sizes, limits.values())
+    least = min((size for size in sizes if size > 0), default=1.0) / 10 if power else probe.least  # a log axis has no 0
+    curves = [_curve(findings, probe.number, worst, least) for _, worst in probe.worst]
     points = sorted({at for curve in curves for at, _ in curve})
     if not points:
         return None
@@ -150,9 +184,15 @@ def chart(found: Evaluation, records: Iterable[Record], context: Context) -> Cha
         summary=f"{probe.axis} at {count(len(points), unit)}, and what it is held against.",
         traces=traces,
         x=charts.counting(unit, points[-1]),
-        y=charts.powers(drawn) if probe.power else {},
+        y=charts.powers(drawn) if power else {},
         height=260,
     )
+
+
+def _probe(found: Evaluation) -> Probe | None:
+    """What is drawn: the measurement that the first finding is about."""
+    fired = found.findings[0].measured if found.findings else {}
+    return next((one for one in _OTHERS.get(found.rule, ()) if one.number in fired), _PROBES.get(found.rule))
 
 
 _COLOURS: Final = (charts.ACCENT, charts.SECOND)
@@ -161,8 +201,9 @@ _COLOURS: Final = (charts.ACCENT, charts.SECOND)
 def _asked(found: Evaluation, probe: Probe, records: Iterable[Record], context: Context) -> list[Finding]:
     """Everything the rule has to say under a threshold that nothing meets."""
     given = {name: str(value) for name, value in found.parameters.items() if value is not None}
+    given |= {name: value for name, value in probe.strict.items() if name in found.parameters}
     try:
-        rule = rules.make(RuleRequest(name=found.name, rule=found.rule, parameters={**given, **probe.strict}), context)
+        rule = rules.make(RuleRequest(name=found.name, rule=found.rule, parameters=given), context)
     except UserError:  # its other parameters forbid such a threshold
         return []
     said: list[Finding] = []
@@ -188,14 +229,20 @@ def _by_epoch(findings: Sequence[Finding]) -> bool:
     return None not in epochs and len(set(epochs)) == len(epochs)
 
 
-def _curve(findings: Sequence[Finding], name: str, worst: Worst, zero: float) -> Points:
-    """The worst finite value at each place, at no more than so many places. zero: where 0 is drawn."""
+def _is_wide(sizes: Iterable[float], limits: Iterable[float]) -> bool:
+    """Whether the threshold would lie on the axis itself if that were not one of powers."""
+    largest = max((size for size in sizes if math.isfinite(size)), default=0.0)
+    return any(0 < limit < largest / _WIDE for limit in limits)
+
+
+def _curve(findings: Sequence[Finding], name: str, worst: Worst, least: float) -> Points:
+    """The worst finite value at each place, at no more than so many places. least: where all below is drawn."""
     by_epoch = _by_epoch(findings)
     values: dict[int, list[float]] = {}
     for finding in findings:
         at, value = finding.epoch if by_epoch else finding.step, finding.measured.get(name)
         if at is not None and value is not None and math.isfinite(value):
-            values.setdefault(at, []).append(value or zero)
+            values.setdefault(at, []).append(max(value, least))
     points = [(at, worst(found)) for at, found in sorted(values.items())]
     size = max(1, math.ceil(len(points) / MOST_POINTS))
     groups = [points[start : start + size] for start in range(0, len(points), size)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
+from vizsla.analysis.rules.reading import loss
 from vizsla.records import Record
 
 # What the built-in classifier measures: its word in a document, and the name and mode of its records.
@@ -28,7 +29,7 @@ Curve = tuple[Point, ...]
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """A metric of a script: one that vizsla does not know, or that says no epoch or step."""
+    """A metric of a script: one that vizsla does not know, or that says no epoch or step. Or a loss that was saved."""
 
     by: Literal["epoch", "step", "value"]
     """What its points are counted by; "value" where the records say neither, and they are numbered from 1."""
@@ -56,10 +57,13 @@ class Series:
 def read(records: Iterable[Record]) -> Series:
     """The curves in the records of a job, as `records.read` gives them."""
     named: dict[str, list[Record]] = defaultdict(list)
+    saved: dict[str, list[Record]] = defaultdict(list)
     planned = None
     for record in records:
         if record.kind == "metric" and _number(record.value) is not None:
             named[record.name].append(record)
+        elif record.kind == "tensor" and (found := loss(record)):
+            saved[f"{record.name} ({found.mode})"].append(replace(record, value=found.value))
         elif record.kind == "attempt" and isinstance(record.value, Mapping):
             planned = record.value.get("epochs", planned)
     epochs = {word: _curve(named.get(name, ()), "epoch") for word, name in _EPOCHS.items()}
@@ -67,10 +71,13 @@ def read(records: Iterable[Record]) -> Series:
     placed = {_EPOCHS[word] for word, curve in epochs.items() if curve} | {
         _STEPS[word] for word in steps if steps[word]
     }
+    others = {name: found for name, found in named.items() if name not in placed}
+    if not steps["train_loss"]:  # the built-in classifier's debugger may save the losses that are there already
+        others |= saved
     return Series(
         epochs=epochs,
         steps=steps,
-        extras={name: _extra(found) for name, found in named.items() if name not in placed},
+        extras={name: _extra(found) for name, found in others.items()},
         planned_epochs=planned if isinstance(planned, int) else None,
     )
 

@@ -59,6 +59,8 @@ class SweepView:
     """Share of each hyperparameter in how the objective varied; they add up to 1."""
     ranges: Mapping[str, str] = field(default_factory=dict)
     """Hyperparameter to the range that was searched, as a user would type it."""
+    linear: frozenset[str] = frozenset()
+    """Hyperparameters that were searched on a linear scale because somebody said so."""
     reason: str | None = None
     """Why the sweep ended, where there is something to say."""
 

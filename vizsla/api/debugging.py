@@ -12,6 +12,7 @@ from vizsla.analysis.facts import JobFacts
 from vizsla.errors import UserError
 from vizsla.job import CLASSIFIER, Job, RuleRequest
 from vizsla.jobdir import JobDir
+from vizsla.workspace import KINDS, Workspace
 
 
 def debug(folder: JobDir, asked: Sequence[str] = ()) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def debug(folder: JobDir, asked: Sequence[str] = ()) -> dict[str, Any]:
 
     Raises UserError for an unknown rule or parameter, a sweep, and a job that recorded nothing.
     """
-    requests = rules.distinct(rules.parse(each) for each in asked)
+    requests = _requests(asked)
     if folder.kind == "tuning":
         raise UserError(f"{folder.name} is a search, and rules look at one job.", "Name one of its training jobs.")
     known = facts.read(folder, requests or _own(folder.job()))
@@ -38,12 +39,22 @@ def debug(folder: JobDir, asked: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
+def find(asked: str, workspace: Workspace) -> JobDir:
+    """The job that a name or a path means. Raises UserError if there is none."""
+    path = Path(asked)
+    if (path / "job.json").is_file():
+        return JobDir(path.absolute())
+    if "/" in asked and asked.partition("/")[0] not in KINDS:
+        raise UserError(f"There are no records in {asked}.", "Name a job, or the folder that `watch` wrote to.")
+    return JobDir(workspace.find(asked))
+
+
 def debug_records(place: Path, asked: Sequence[str]) -> dict[str, Any]:
     """The same of what `vizsla.debugger.watch` has left in a folder; "kind", "status" and "created" are null.
 
     Raises UserError for an unknown rule or parameter, without any, and for a folder that recorded nothing.
     """
-    requests = rules.distinct(rules.parse(each) for each in asked)
+    requests = _requests(asked)
     if not requests:
         raise UserError(f"{place} is no job, so it has no rules of its own.", "Name some, such as --rule overfit")
     torn: list[str] = []
@@ -63,6 +74,18 @@ def debug_records(place: Path, asked: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _requests(asked: Sequence[str]) -> tuple[RuleRequest, ...]:
+    """Rules as they are typed; an action is refused: only where a training is watched would it be carried out."""
+    requests = rules.distinct(rules.parse(each) for each in asked)
+    for request in requests:
+        if request.actions:
+            raise UserError(
+                f"{request.rule} has an action, and looking at records carries none out.",
+                "Leave action= out; it is for `vizsla train --rule` and `vizsla run --rule`, while they train.",
+            )
+    return requests
+
+
 def _own(job: Job) -> tuple[RuleRequest, ...]:
     if job.rules:
         return job.rules
@@ -79,6 +102,11 @@ def _refuse_without_records(known: JobFacts) -> None:
         raise UserError(f"{name} has no records that can be read: {known.problems[0]}", "Train again.")
     if not known.finished:
         raise UserError(f"{name} has no records: it has not measured anything yet.", "Ask again in a while.")
+    if known.job.entry_point != CLASSIFIER and not known.job.metrics:
+        raise UserError(
+            f"{name} has no records: no metric was named, and no hook of its script saved anything.",
+            "Name what the script prints, --metric NAME=REGEX, or give it a hook: docs/smdebug.md.",
+        )
     raise UserError(
         f"{name} has no records: it ended before anything was measured, or they were not copied with its folder.",
         f"See how it ended: vizsla show {name}",

@@ -44,6 +44,7 @@ def views(folder: JobDir, document: dict[str, Any]) -> tuple[SweepView, list[Tri
         baseline=None,
         importance=search.importance([trial.tried() for trial in found], ranges, made.direction),
         ranges={name: _range(each) for name, each in made.ranges.items()},
+        linear=frozenset(name for name, each in made.ranges.items() if each.get("scaling") == "Linear"),
         reason=last.reason if last else None,
     )
     return view, [_trial(trial) for trial in found]

@@ -78,7 +78,7 @@ def job(request: Request, name: str = "unnamed") -> Job:
         hyperparameters=dict(script.hyperparameters),
         metrics=tuple(_metric(name, regex) for name, regex in script.metrics.items()),
         rules=watched,
-        hook=hooks.config(script.hook, watched),
+        hook=hooks.config(script.hook, watched, launch.debug),
         launch=launch,
     )
 

@@ -44,9 +44,9 @@ def submit(request: Request, workspace: Workspace) -> JobDir:
         folder = workspace.take("training", request.name)
     else:
         folder = workspace.take_like("training", f"{_stem(asked)}-{datetime.now().strftime(NAME_FORMAT)}")
-    made = jobdir.create(folder, asked.model_copy(update={"name": folder.name}), planned)
-    local.start(made)
-    return made
+    with workspace.filling(folder):
+        local.start(jobdir.create(folder, asked.model_copy(update={"name": folder.name}), planned))
+    return JobDir(folder)
 
 
 def resume(name: str, workspace: Workspace) -> JobDir:
@@ -64,6 +64,11 @@ def resume(name: str, workspace: Workspace) -> JobDir:
 def find(name: str, workspace: Workspace) -> JobDir:
     """The training job called `name`. Raises UserError if there is none."""
     return JobDir(workspace.find(name, "training"))
+
+
+def is_script(folder: JobDir) -> bool:
+    """Whether the job runs a script of the user's: every line of its log is the script's then."""
+    return folder.job().entry_point != CLASSIFIER
 
 
 def watching(folder: JobDir, line: Callable[[str], None], progress: Callable[[Mapping[str, Any]], None]) -> Watch:
@@ -118,6 +123,7 @@ def document(folder: JobDir) -> dict[str, Any]:
         **common,
         **own,
         "seconds": round(sum(_seconds(attempt) for attempt in folder.attempts()), 3),
+        "rules": [rule.name for rule in job.rules],
         "issues": _issues(folder),
         "reason": last.reason if last else None,
         "hint": last.hint if last else None,

@@ -64,10 +64,11 @@ def submit(request: Request, asked: Search, workspace: Workspace) -> JobDir:
     if made.warm_start:
         warm.check(made, workspace)
     folder = _folder(request, template, workspace)
-    for place in ("attempts", "checkpoints/vizsla/outcomes"):
-        (folder / place).mkdir(parents=True)
-    sweep.save(JobDir(folder), made.model_copy(update={"name": folder.name}))
-    local.start(JobDir(folder))
+    with workspace.filling(folder):
+        for place in ("attempts", "checkpoints/vizsla/outcomes"):
+            (folder / place).mkdir(parents=True)
+        sweep.save(JobDir(folder), made.model_copy(update={"name": folder.name}))
+        local.start(JobDir(folder))
     return JobDir(folder)
 
 

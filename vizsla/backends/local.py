@@ -23,6 +23,7 @@ from typing import Any
 from vizsla import records
 from vizsla.backends.base import Status
 from vizsla.errors import JobError, UserError, VizslaError
+from vizsla.files import reason
 from vizsla.job import Job
 from vizsla.jobdir import Attempt, JobDir, advance, create
 from vizsla.machine import Process, cpus, waiting_asleep
@@ -43,12 +44,8 @@ class LocalBackend:
 
     def submit(self, job: Job, plan: Plan | None) -> str:
         place = self.workspace.take("training", job.name)
-        try:
-            folder = create(place, job, plan)
-        except (OSError, VizslaError):
-            shutil.rmtree(place, ignore_errors=True)
-            raise
-        start(folder)
+        with self.workspace.filling(place):
+            start(create(place, job, plan))
         return job.name
 
     def poll(self, name: str) -> Status:
@@ -146,16 +143,22 @@ def stop(folder: JobDir, grace_s: float | None = None) -> Attempt | None:
 
 
 def remove(folder: JobDir) -> None:
-    """Deletes a finished job with everything it made. Raises UserError for one that runs."""
+    """Deletes a finished job with everything it made. Raises UserError for one that runs, or may not be deleted."""
     attempt = advance(folder)
     if attempt and not attempt.finished:
         raise UserError(f"{folder.name} is still running.", f"Stop it first: vizsla stop {folder.name}")
     # Renamed first: a removal that is killed half-way leaves no half job behind under its name.
     grave = folder.path.with_name(f".removed-{folder.name}")
     shutil.rmtree(grave, ignore_errors=True)
-    with contextlib.suppress(FileNotFoundError):  # another process was faster
+    try:
         folder.path.rename(grave)
         shutil.rmtree(grave)
+    except FileNotFoundError:
+        return  # another process was faster
+    except OSError as error:
+        raise UserError(
+            f"{folder.path} could not be deleted: {reason(error)}.", "Ask for the right to write there, then again."
+        ) from error
 
 
 def log(folder: JobDir, follow: bool) -> Iterator[str]:

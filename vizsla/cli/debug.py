@@ -29,13 +29,13 @@ def debug(
     workspace: WorkspaceDir = None,
 ) -> None:
     """Hold a job's records against rules: what is wrong with the training, and what to change."""
-    from vizsla.api import debugging, jobs
+    from vizsla.api import debugging
     from vizsla.workspace import Workspace
 
     if (Path(name) / "records").is_dir():
         document = debugging.debug_records(Path(name), rule or ())
     else:
-        document = debugging.debug(jobs.find(name, Workspace.at(workspace)), rule or ())
+        document = debugging.debug(debugging.find(name, Workspace.at(workspace)), rule or ())
     if as_json:
         print_json(document)
     else:

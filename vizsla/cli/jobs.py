@@ -127,6 +127,7 @@ def _shown(document: dict[str, Any]) -> str:
         rows += [
             (safe(name), safe(str(value))) for name, value in (document.get(key) or {}).items() if value is not None
         ]
+    rows += [("issues", safe(", ".join(document["issues"])))] if document.get("issues") else []
     text = columns(rows)
     if document["kind"] == "tuning":
         from vizsla.console.sweep import line

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -42,6 +41,7 @@ def run(
     """Run a training script with SM_* variables, arguments and folders as SageMaker gives it."""
     from vizsla.api import requests, training
     from vizsla.api.rules import parse
+    from vizsla.cli import summary
     from vizsla.console.live import Live
     from vizsla.workspace import Workspace
 
@@ -57,7 +57,7 @@ def run(
     if as_json:
         print_json(document)
     else:
-        typer.echo(_summary(document))
+        typer.echo(summary.of(document))
     finish(ended, document)
 
 
@@ -74,12 +74,3 @@ def script(
     folder = source or what.parent
     entry_point = what if source else Path(what.name)
     return Script(entry_point.as_posix(), folder, pairs(hyperparameters, "--hp"), pairs(metrics, "--metric"))
-
-
-def _summary(document: Mapping[str, Any]) -> str:
-    from vizsla.console.text import columns, duration, safe
-
-    rows = [("job", f"{document['name']} ({document['status']}, {duration(document['seconds'])})")]
-    rows += [(safe(name), f"{value:g}") for name, value in document["metrics"].items() if value is not None]
-    rows.append(("folder", document["folder"]))
-    return "\n" + columns(rows)

@@ -42,13 +42,16 @@ def train(
     """Train a classifier on a folder of photos."""
     from vizsla.api import requests, training, tuning
     from vizsla.api.rules import parse
+    from vizsla.cli import summary
     from vizsla.console.live import Live
     from vizsla.workspace import Workspace
 
     place = Workspace.at(workspace)
     if resume and (folder or settings or channel or name or winner or rules):
         raise UserError("--resume goes on with a job as it was planned.", "Give it the job's name and nothing else.")
-    with Live(as_json) as live:  # before the job starts, so that it never runs without somebody who hears Ctrl-C
+    scripts = bool(resume) and training.is_script(training.find(resume or "", place))
+    # Before the job starts, so that it never runs without somebody who hears Ctrl-C.
+    with Live(as_json, raw=scripts) as live:
         if resume:
             job = training.resume(resume, place)
         else:
@@ -60,8 +63,8 @@ def train(
     document = training.document(job)
     if as_json:
         print_json(document)
-    elif document["bundle"]:
-        typer.echo(summary(document))
+    elif document["bundle"] or scripts:
+        typer.echo(summary.of(document))
     finish(ended, document)
 
 
@@ -114,27 +117,3 @@ def finish(ended: int, document: Mapping[str, Any]) -> None:
         typer.echo(f"{status}: {said}.\nGo on with: vizsla train --resume {document['name']}", err=True)
     if ended or (status == "Stopped" and not document["bundle"]):
         raise typer.Exit(ended or 1)
-
-
-def summary(document: Mapping[str, Any]) -> str:
-    """What a person wants to know after a training, and what to type next."""
-    from vizsla.console.text import columns, duration, listed, percent
-
-    metrics, images = document["metrics"], document["images"]
-    rows = [
-        (
-            "job",
-            f"{document['name']} ({document['status']}, {document['epochs']} epochs, {duration(document['seconds'])})",
-        ),
-        ("classes", f"{len(document['classes'])}: {listed(document['classes'])}"),
-        ("photos", f"{images['train']} to train, {images['valid']} to validate, {images['test']} held out"),
-        ("valid", f"loss {metrics['valid_loss']:.4f}, accuracy {percent(metrics['valid_accuracy'])}"),
-    ]
-    if images["bad"]:
-        rows.insert(3, ("left out", f"{len(images['bad'])}: {listed([bad['file'] for bad in images['bad']], 3)}"))
-    if metrics["test_accuracy"] is not None:
-        rows.append(("held out", f"loss {metrics['test_loss']:.4f}, accuracy {percent(metrics['test_accuracy'])}"))
-    if document["issues"]:
-        rows.append(("rules", f"{listed(document['issues'])}: vizsla debug {document['name']}"))
-    rows.append(("bundle", document["bundle"]))
-    return f"\n{columns(rows)}\n\nAsk it: vizsla predict {document['name']} PHOTO"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -40,21 +41,20 @@ class Commands:
 
 
 def _run(command: list[str], line: str, timeout_s: float) -> None:
+    """Waits for the program alone: what it leaves running may keep its output open, so that is a file and no pipe."""
     named = command[0]
     try:
-        done = subprocess.run(
-            command,
-            input=line.encode(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout_s,
-            check=False,
-        )
+        with tempfile.TemporaryFile() as output:
+            done = subprocess.run(
+                command, input=line.encode(), stdout=output, stderr=subprocess.STDOUT, timeout=timeout_s, check=False
+            )
+            output.seek(0)
+            said = output.read()
     except subprocess.TimeoutExpired:
         log.warning("the command %s ran for %g s and was ended", named, timeout_s)
     except OSError as error:
         log.warning("the command %s could not be started: %s", named, error)
     else:
         if done.returncode:
-            said = done.stdout.decode("utf-8", "backslashreplace").strip()[-SHOWN:]
-            log.warning("the command %s ended with %d: %s", named, done.returncode, said)
+            words = said.decode("utf-8", "backslashreplace").strip()[-SHOWN:]
+            log.warning("the command %s ended with %d: %s", named, done.returncode, words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+from vizsla.errors import named
 from vizsla.training.events import Event, See, Stop
 
 log = logging.getLogger("vizsla.observers")
@@ -26,8 +27,8 @@ class Fanout:
         try:
             return self._observers[name](event)
         except Exception as error:
-            log.warning("the %s observer failed and is switched off: %r", name, error)
+            log.warning("the %s observer failed and is switched off: %s", name, named(error))
             log.debug("", exc_info=error)
             del self._observers[name]
-            self.switched_off[name] = repr(error)
+            self.switched_off[name] = named(error)
             return None

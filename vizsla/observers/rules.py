@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from vizsla.analysis.rules import Context, Evaluation, Evaluator, Finding
 from vizsla.analysis.rules.base import KEPT_FINDINGS
-from vizsla.job import RuleRequest
+from vizsla.job import STALLED, RuleRequest
 from vizsla.observers.actions import Commands
-from vizsla.records import Record, Writer
+from vizsla.records import Record, Tail, Writer
 from vizsla.segments import Segments
 from vizsla.training.events import Event, Finished, Started, Stop
 
 log = logging.getLogger("vizsla.rules")
 
+FINDINGS = ("findings", "watcher")  # the streams that hold them: written inside of the job, and outside
 SHOWN = 3  # findings of one rule that get a line in the log
 
 
@@ -50,6 +52,8 @@ class LiveRules:
 
     past: what earlier attempts have recorded. It is known to the rules, and told and acted on no second time.
     write: takes the findings as records. A rule's actions are carried out at its first finding, once.
+    acted: the names of rules that have found something in an earlier attempt. They do not act again: who resumes a job
+        that a rule has stopped has read why, and the same would be found again where its last steps are repeated.
 
     Raises UserError when made, for a rule or parameter that cannot be.
     """
@@ -61,11 +65,13 @@ class LiveRules:
         context: Context | None = None,
         past: Callable[[], Iterable[Record]] = tuple,
         commands: Commands | None = None,
+        acted: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._evaluators = [Evaluator(request, context) for request in requests]
         self._write = write
         self._past = past
         self._commands = commands or Commands()
+        self._acted_before = acted
         self._listening = self._over = False
         self._global_step: int | None = None
         self._found: list[_Found] = []
@@ -87,11 +93,15 @@ class LiveRules:
         for record in self._past():
             for evaluator in self._evaluators:
                 evaluator.see(record)
+        self._acted |= set(self._acted_before())
+        for request in (evaluator.request for evaluator in self._evaluators if evaluator.actions):
+            if request.name in self._acted:
+                log.info("%s has acted in an earlier attempt, and does not again", request.name)
         self._listening = True
 
     def hear(self, record: Record) -> None:
         """Thinks about a record; never raises for what a rule does."""
-        if not self._listening:
+        if not self._listening or self._over:
             return
         if record.global_step is not None:
             self._global_step = record.global_step
@@ -109,6 +119,13 @@ class LiveRules:
             self._over = True
             for evaluator in self._evaluators:
                 self._note(evaluator, evaluator.done(time.time()))
+
+    def give_up(self, reason: str) -> None:
+        """Nothing more will be heard, because of `reason`: a rule that has found nothing so far is an Error then."""
+        for evaluator in self._evaluators:
+            if not evaluator.triggered and not evaluator.error:
+                evaluator.error = reason
+        self._over = True
 
     def settle(self) -> Stop | None:
         """Writes, logs and acts on what was found since the last time; whether a rule wants the training to stop."""
@@ -151,6 +168,15 @@ class LiveRules:
                 self.stop = self.stop or Stop(f"stopped by the rule {request.name}: {said}")
             else:
                 self._commands.start(action.command, one.finding.document())
+
+
+def acted(folder: Path) -> set[str]:
+    """The names of the rules that have found something in any attempt so far, by the records in `folder`.
+
+    Also what a resume drops counts. Not a job that stood still: if it does so again, that is news.
+    """
+    found = (record for record in Tail(folder, FINDINGS).poll() if record.kind == "finding")
+    return {each.name for each in found if isinstance(each.value, Mapping) and each.value.get("rule") != STALLED}
 
 
 def _record(one: _Found) -> Record:

@@ -13,7 +13,7 @@ from vizsla.observers.debugger import Debugger
 from vizsla.observers.fanout import Fanout
 from vizsla.observers.metrics import Metrics
 from vizsla.observers.raw import RawFiles
-from vizsla.observers.rules import HeardWriter, LiveRules
+from vizsla.observers.rules import HeardWriter, LiveRules, acted
 from vizsla.records import Record, Writer
 from vizsla.segments import Segments
 from vizsla.training.events import See
@@ -29,7 +29,11 @@ def watching(folder: JobDir, number: int, others: Mapping[str, See]) -> Iterator
     with ExitStack() as stack:
         findings = stack.enter_context(Writer(Segments(folder.records / "findings", number)))
         known = evaluations.context(folder, folder.plan())
-        rules = LiveRules(job.inside_rules, findings.write, known, past=lambda: records.read(folder.records))
+        rules = LiveRules(
+            *(job.inside_rules, findings.write, known),
+            past=lambda: records.read(folder.records),
+            acted=lambda: acted(folder.records),
+        )
         stack.callback(rules.close)
 
         def stream(name: str) -> Writer:

@@ -15,7 +15,8 @@ from vizsla.jobdir import JobDir
 from vizsla.sdk import arguments, html
 from vizsla.sdk.arguments import Inputs
 from vizsla.sdk.jobs import TrainingJob
-from vizsla.sdk.rules import CollectionConfig, DebuggerHookConfig, ProfilerRule, Rule
+from vizsla.sdk.rule_configs import RuleConfig
+from vizsla.sdk.rules import CollectionConfig, DebuggerHookConfig, ProfilerRule, Rule, rule_list
 from vizsla.workspace import Workspace
 
 
@@ -24,7 +25,8 @@ class Estimator:
 
     `hyperparameters` are the settings of docs/settings.md for the classifier, and whatever a script takes for a script.
     `max_run` is in seconds. What else SDK v2 takes is accepted, and said once to have no effect; an unknown argument
-    is a UserError. Jobs lie in $VIZSLA_WORKSPACE or ./vizsla-runs.
+    is a UserError. `rules` takes what is typed, too: "overfit:ratio_threshold=0.2". Jobs lie in $VIZSLA_WORKSPACE or
+    ./vizsla-runs.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class Estimator:
         metric_definitions: Sequence[Mapping[str, str]] | None = None,
         max_run: float | None = None,
         base_job_name: str | None = None,
-        rules: Sequence[Rule | ProfilerRule] | None = None,
+        rules: Sequence[Rule | ProfilerRule | RuleConfig | str] | str | None = None,
         debugger_hook_config: DebuggerHookConfig | bool | None = None,
         **others: object,
     ) -> None:
@@ -48,7 +50,7 @@ class Estimator:
         self.metric_definitions = arguments.metrics(metric_definitions)
         self.max_run = max_run
         self.base_job_name = base_job_name
-        self.rules = None if rules is None else list(rules)
+        self.rules = rule_list(rules)
         self.debugger_hook_config = debugger_hook_config
         self.latest_training_job: TrainingJob | None = None
         self._hyperparameters = arguments.texts(hyperparameters or {})
@@ -180,6 +182,11 @@ class Estimator:
             )
         if self.model is not None and "model" in self._hyperparameters:
             raise UserError("model is given twice.", "Give it once.")
+        if not isinstance(self.debugger_hook_config, DebuggerHookConfig | bool | None):
+            raise UserError(
+                f"debugger_hook_config is {self.debugger_hook_config!r}.",
+                "Give it a DebuggerHookConfig(…); False switches the debugger off.",
+            )
 
     def _latest(self) -> TrainingJob:
         if self.latest_training_job is None:

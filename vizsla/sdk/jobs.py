@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from vizsla.api import jobs, training, tuning
+from vizsla.api import debugging, jobs, training, tuning
 from vizsla.console.live import Live
 from vizsla.console.sweep import SweepTable
 from vizsla.console.text import safe
@@ -51,6 +51,14 @@ class TrainingJob(Job):
     def describe(self) -> dict[str, Any]:
         """The document that `vizsla train --json` prints."""
         return training.document(self.folder)
+
+    def rules(self) -> list[dict[str, Any]]:
+        """How each rule of the job stands: {"name", "rule", "status", "triggered", "findings", "reason" …}.
+
+        What `vizsla debug --json` has under "rules"; without rules of its own, a classifier gets the default ones.
+        Raises UserError for a job that recorded nothing.
+        """
+        return list(debugging.debug(self.folder)["rules"])
 
     def wait(self, logs: object = True) -> None:
         """Waits for the job to end, printing its lines unless `logs` is False or "None".

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vizsla.errors import UserError
-from vizsla.job import Action
+from vizsla.job import Action, RuleRequest
+from vizsla.sdk.arguments import texts
 
 PROFILER = (
     *("ProfilerReport", "BatchSize", "CPUBottleneck", "Dataloader", "GPUMemoryIncrease", "IOBottleneck"),
@@ -26,6 +27,13 @@ class RuleConfig:
 
     rule: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def request(self) -> RuleRequest:
+        """The rule under its own name, without actions. Raises UserError for one of the profiler's."""
+        if self.rule in PROFILER:
+            raise UserError(f"{self.rule} is a rule of the profiler's.", "Write ProfilerRule.sagemaker(…)")
+        return RuleRequest(name=self.rule, rule=self.rule, parameters=texts(self.parameters))
 
 
 class StopTraining:

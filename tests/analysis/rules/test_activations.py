@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.analysis.rules.making import judge, tensor
+from tests.analysis.rules.making import PLAN, judge, tensor
+from vizsla.analysis.rules import Context
 from vizsla.analysis.rules.activations import share_up_to
 from vizsla.records import Record
 
@@ -41,6 +42,36 @@ def test_a_relu_may_have_any_name_unless_one_is_asked_for() -> None:
 def test_where_there_is_no_relu_nothing_is_said() -> None:
     found = judge("dead_relu", [tensor("act_output_0", 0, "activation_outputs", kind_of="GELU", zeros=0.9)])
     assert (found.status, "torch.relu" in found.reason) == ("NotApplicable", True)
+
+
+FROZEN, LIVING = relu([0.0], "stem_output_0", step=0), "head_output_0"
+
+
+def test_frozen_layers_of_the_classifier_are_left_out_and_said() -> None:
+    living = [relu([0.5], LIVING, step=step) for step in range(3)]
+    found = judge("dead_relu", [FROZEN, *living], Context(settings=PLAN))
+    assert (found.status, found.datapoints) == ("NoIssuesFound", 3)
+    assert "not trained, because recorded at no two saved steps: stem." in found.reason
+    for settings in (None, PLAN | {"train_from": "all"}):
+        assert judge("dead_relu", [FROZEN, *living], Context(settings=settings)).triggered == 1
+
+
+def test_a_resumed_job_looks_at_frozen_layers_again() -> None:
+    steps = [relu([0.5], LIVING, step=step) for step in (0, 10, 20, 30)]
+    again = relu([0.0], "stem_output_0", step=20)
+    found = judge("dead_relu", [FROZEN, *steps[:2], again, *steps[2:]], Context(settings=PLAN))
+    assert found.status == "NoIssuesFound"
+
+
+def test_a_trained_layer_that_was_dead_from_the_first_step_on_is_accused_of_all() -> None:
+    dead = [relu([0.0], LIVING, step=step) for step in range(3)]
+    found = judge("dead_relu", [FROZEN, *dead], Context(settings=PLAN))
+    assert [finding.step for finding in found.findings] == [0, 1, 2]
+
+
+def test_where_all_layers_are_frozen_there_is_nothing_to_judge() -> None:
+    found = judge("dead_relu", [FROZEN], Context(settings=PLAN | {"train_from": "head"}))
+    assert (found.status, "not trained" in found.reason) == ("NotApplicable", True)
 
 
 def squashed(*units: dict[str, float], kind_of: str = "Tanh", name: str = "2_input_0") -> Record:

@@ -71,6 +71,19 @@ def test_a_rule_that_fails_is_an_error_and_is_asked_no_more(
     assert "mine" in caplog.text
 
 
+FAILED = Record(9.0, "attempt", "switched_off", value={"debugger": "out of memory"})
+
+
+def test_what_a_debugger_that_failed_did_not_see_is_no_good_news() -> None:
+    weights = [tensor("Net_fc.weight", step, "weights", zeros=0.0) for step in range(2)]
+    seen = evaluate(parse("all_zero:collection_names=weights"), [*weights, FAILED], True)
+    assert (seen.status, "out of memory" in seen.reason) == ("Error", True)
+    unseen = evaluate(parse("dead_relu"), [*weights, FAILED], True)
+    assert (unseen.status, "out of memory" in unseen.reason) == ("NotApplicable", True)
+    by_metrics = evaluate(parse("overfit"), [*weights, *epochs([0.5], [0.5]), FAILED], True)
+    assert (by_metrics.status, by_metrics.reason) == ("NoIssuesFound", "")
+
+
 @pytest.mark.parametrize("rule", RULES, ids=snake)
 def test_nothing_recorded_is_never_no_issues(rule: type[Rule[Any]]) -> None:
     context = Context(others=lambda name: [])

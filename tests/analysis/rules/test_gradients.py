@@ -154,6 +154,15 @@ def test_a_gradient_without_spread_is_poor() -> None:
     assert judge("poor_weight_initialization", [*FALLING, gradient("conv1", 0, 0.0006)]).status == "NoIssuesFound"
 
 
+def test_gradients_that_are_all_small_may_be_those_of_photos_already_learnt() -> None:
+    rule = "poor_weight_initialization:share_of_largest=1e-6"
+    learnt = [gradient("conv1", 5, 1e-9), gradient("fc", 5, 1e-8)]
+    assert judge("poor_weight_initialization", learnt).triggered == 2
+    assert judge(rule, learnt).status == "NoIssuesFound"
+    assert judge(rule, [gradient("conv1", 5, 0.0), gradient("fc", 5, 0.0)]).status == "NoIssuesFound"
+    assert judge(rule, [gradient("conv1", 5, 1e-9), gradient("fc", 5, 0.1)]).triggered == 1
+
+
 def test_a_loss_without_a_new_low_is_poor() -> None:
     flat = saved_losses([1.0, 1.0, 1.1, 1.2, 1.0, 1.3, 1.0])
     assert judge("poor_weight_initialization", flat).triggered == 2  # five and six steps after the first

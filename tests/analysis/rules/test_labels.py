@@ -83,6 +83,26 @@ def test_the_golden_4_taken_for_7_fires(rule: str) -> None:
     assert "class 7" in found.findings[0].message
 
 
+NAMES = Context(classes=["cat", "dog", "fox"])
+
+
+def test_classes_are_called_by_their_names() -> None:
+    (unbalanced,) = judge("class_imbalance", labelled(RARE), NAMES).findings
+    assert "990 are cat and 10 dog:" in unbalanced.message
+    (confused,) = judge("confusion", labelled([0, 1, 1, 2], [0, 0, 1, 2]), NAMES).findings
+    assert "only 50 % of the photos taken for cat are it, less than the 90 % asked for;" in confused.message
+    assert "50 % of the photos taken for cat are dog, more than the 10 % allowed." in confused.message
+    assert "taken for class 7" in judge("confusion", labelled([0], [7]), NAMES).findings[0].message
+
+
+def test_how_many_others_is_counted_as_people_do() -> None:
+    (missed,) = judge("class_imbalance:samples=4", labelled([0, 0, 1, 1, 2, 2], [2, 2, 0, 0, 2, 2]), NAMES).findings
+    assert missed.message.endswith("; so it is with 1 other class.")
+    (two,) = judge("confusion", labelled([0, 1, 2], [1, 2, 0]), NAMES).findings
+    assert "(and so it is with 2 more classes)" in two.message
+    assert "(and so it is with 2 more pairs of classes)" in two.message
+
+
 def test_each_validation_is_judged_by_itself() -> None:
     first = [*labelled(TEN, TEN[::-1], 0), *labelled(TEN, TEN[::-1], 0, "train")]
     found = judge("confusion", [*first, *labelled(TEN, TEN, 1)])

@@ -52,6 +52,26 @@ def test_a_loss_that_is_none_does_not_fall(bad: float) -> None:
     assert judge("loss_not_decreasing", saved_losses([1.0] * 10 + [bad] * 10)).status == "IssuesFound"
 
 
+def test_a_loss_of_zero_cannot_fall() -> None:
+    assert judge("loss_not_decreasing", saved_losses([0.0] * 30)).status == "NoIssuesFound"
+    assert judge("loss_not_decreasing", saved_losses([0.0] * 15 + [1.0] * 15)).status == "IssuesFound"
+    assert judge("loss_not_decreasing:by_epoch=true,num_steps=1", epochs([0.0] * 3, [0.0] * 3, 0.0)).triggered == 0
+
+
+def test_training_steps_are_judged_once() -> None:
+    stuck = epochs([0.693] * 4, [0.693] * 4)
+    found = judge("loss_not_decreasing:mode=TRAIN,num_steps=1", stuck)
+    assert [finding.message.partition(" at ")[0] for finding in found.findings] == ["train_loss"] * 3
+    assert "train_loss at step 1 is 0.693, and was 0.693 1 step before" in found.findings[0].message
+    named = judge("loss_not_decreasing:mode=TRAIN,num_steps=1,tensor_regex=epoch_train_loss", stuck)
+    assert named.triggered == 6
+
+
+def test_validations_are_counted_in_epochs() -> None:
+    (first, *_) = judge("loss_not_decreasing:num_steps=1", epochs([0.5] * 3, [0.6] * 3)).findings
+    assert "valid_loss at epoch 2 is 0.6, and was 0.6 1 epoch before" in first.message
+
+
 def test_eval_goes_before_train_goes_before_global() -> None:
     falling = [1.0 - 0.01 * step for step in range(40)]
     flat = [1.0] * 40
@@ -82,6 +102,7 @@ def test_a_scripts_metric_is_a_loss_by_its_name() -> None:
 def test_losses_too_close_together_are_not_compared() -> None:
     found = judge("loss_not_decreasing", saved_losses([1.0] * 5))
     assert (found.status, "10 steps apart" in found.reason) == ("NotApplicable", True)
+    assert "save them more often (save_interval)" in found.reason
 
 
 BY_EPOCH = "loss_not_decreasing:by_epoch=true,mode=train,num_steps=1,enough_percent=10"
@@ -187,6 +208,7 @@ def test_a_scripts_metrics_are_told_apart_by_their_names() -> None:
     [
         ([], "No training and no validation losses"),
         (saved_losses([1.0]), "Only training losses"),
+        (saved_losses([1.0]), "with vizsla.debugger.watch, evaluate too, after model.eval()"),
         (saved_losses([1.0], "eval"), "Only validation losses"),
         (saved_losses([1.0], "global"), "No training and no validation losses"),
     ],

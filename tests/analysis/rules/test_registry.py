@@ -46,6 +46,20 @@ def test_an_unknown_rule_names_the_nearest(typed: str, meant: str) -> None:
     assert "all_zero" in refused.value.hint
 
 
+@pytest.mark.parametrize(
+    "name", ["nlp_sequence_ratio", "CreateXgboostReport", "feature_importance_overweight", "tree_depth"]
+)
+def test_a_rule_of_sagemakers_that_is_not_here_is_named_as_such(name: str) -> None:
+    with pytest.raises(UserError, match=f"^{name} is a rule of SageMaker's that vizsla does not have"):
+        parse(f"{name}:threshold=1")
+
+
+@pytest.mark.parametrize("action", ["", "command", "command ''", "stop now", "mail", "command 'x"])
+def test_an_action_that_does_nothing_is_refused(action: str) -> None:
+    with pytest.raises(UserError, match=r"^action="):
+        parse(f"overfit:action={action}")
+
+
 def test_an_unknown_parameter_names_the_nearest() -> None:
     with pytest.raises(UserError, match=r"Overfit has no parameter 'ratio_treshold'") as refused:
         parse("overfit:ratio_treshold=0.2")
@@ -58,6 +72,8 @@ def test_an_unknown_parameter_names_the_nearest() -> None:
         *("overfit:patience=0", "overfit:patience=two", "overfit:ratio_threshold=nan", "overfit:ratio_threshold=-1"),
         *("loss_not_decreasing:diff_percent=100", "loss_not_decreasing:mode=OTHER", "dead_relu:threshold_layer=101"),
         *("exploding_tensor:tensor_regex=(", "exploding_tensor:only_nan=perhaps", "confusion:category_no=1"),
+        *("loss_not_decreasing:use_losses_collection=false", "weight_update_ratio:small_threshold=11"),
+        "tensor_variance:tensor_regex=x,max_threshold=1,min_threshold=2",
         *("all_zero", "unchanged_tensor", "tensor_variance:tensor_regex=x", "similar_across_runs"),
         *(
             "saturated_activation:threshold_tanh_min=10",

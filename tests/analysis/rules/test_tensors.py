@@ -76,6 +76,14 @@ def test_tensors_of_zeros(rule: str, zeros: float, status: str) -> None:
     assert judge(rule, [saved(zeros=zeros)]).status == status
 
 
+def test_the_zeros_that_the_classifier_starts_with_are_left_out_and_said() -> None:
+    rule, known = "all_zero:collection_names=weights", Context(settings=PLAN)
+    found = judge(rule, [saved(zeros=1.0), saved(step=1)], known)
+    assert (found.status, "Net_fc.weight" in found.reason) == ("NoIssuesFound", True)
+    assert [each.step for each in judge(rule, [saved(zeros=1.0), saved(zeros=1.0, step=1)], known).findings] == [1]
+    assert judge(rule, [saved(zeros=1.0)]).triggered == 1  # of a script nobody knows
+
+
 @pytest.mark.parametrize(
     ("limits", "variance", "status"),
     [

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from vizsla.analysis.rules import cures
 from vizsla.analysis.rules.base import Context, Finding, Rule
+from vizsla.analysis.rules.frozen import Trained
 from vizsla.analysis.rules.reading import module_type, numbers, place
 from vizsla.analysis.rules.selection import MaybeNames, Regexes, Selection
 from vizsla.keys import Section
@@ -51,15 +52,19 @@ class DeadRelu(Rule[DeadReluParameters]):
         self._selection = Selection.of(None, parameters.tensor_regex)
         self._by_type = parameters.tensor_regex == RELU_OUTPUTS
         self._matched = 0
+        self._trained = Trained(context.settings)
 
     def see(self, record: Record) -> Iterable[Finding]:
         if record.kind != "tensor":
             return
-        active = numbers(record, "active")
         by_name = self._selection.takes(record)
         self._matched += by_name
-        if not active or not (self._by_type or by_name):
-            return
+        if numbers(record, "active") and (self._by_type or by_name):
+            for each in self._trained.add(record):
+                yield from self._judged(each)
+
+    def _judged(self, record: Record) -> Iterable[Finding]:
+        active = numbers(record, "active") or ()
         self.datapoints += 1
         dead = sum(100 * share < self.parameters.threshold_inactivity for share in active)
         percent = 100 * dead / len(active)
@@ -73,9 +78,14 @@ class DeadRelu(Rule[DeadReluParameters]):
                 threshold=self.parameters.threshold_layer,
             )
 
+    def remark(self) -> str:
+        return self._trained.left_out()
+
     def unfit(self) -> str:
         if self.datapoints:
             return ""
+        if left_out := self._trained.left_out():
+            return left_out
         if self._by_type:
             return (
                 "No ReLU was seen: the network has none as a module (functions such as torch.relu cannot be watched), "

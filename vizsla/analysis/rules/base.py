@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from vizsla.keys import Section
 from vizsla.records import Record
+from vizsla.words import visible
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,6 +106,13 @@ class Context:
     """The records of another job, by name or path; raises VizslaError where there is none."""
     load: Callable[[Record], np.ndarray[Any, Any] | None] | None = None
     """The raw tensor of a record, None where it was not saved."""
+    classes: Sequence[str] | None = None
+    """What the classes are called, by index; None for a script, which has not said it."""
+
+    def class_name(self, index: int) -> str:
+        """dog, or "class 3" where the names are not known."""
+        known = self.classes or ()
+        return visible(known[index]) if 0 <= index < len(known) else f"class {index}"
 
 
 class Rule(ABC, Generic[P]):

@@ -8,33 +8,54 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+USUAL_LR = 0.01  # the default
+HIGHEST_LR = 0.1  # above it fine-tuning hardly ever works
+
 Settings = Mapping[str, Any] | None
 """The plan's settings by key; None for a script, whose settings are its own."""
 
 
 def lower_lr(settings: Settings, factor: float = 10) -> str:
-    """A learning rate `factor` times lower."""
+    """A learning rate `factor` times lower; the usual one where that were still far above it."""
     if settings is None:
         return f"Lower the learning rate, to a {factor:g}th to begin with."
-    return f"Lower the learning rate: --set lr={settings['lr'] / factor:.3g} (it is {settings['lr']:g})."
+    lower = settings["lr"] / factor
+    lower = USUAL_LR if lower > HIGHEST_LR else lower
+    return f"Lower the learning rate: --set lr={lower:.3g} (it is {settings['lr']:g})."
 
 
 def higher_lr(settings: Settings, factor: float = 10) -> str:
     """A learning rate `factor` times higher, at most a common one."""
     if settings is None:
         return f"Raise the learning rate, {factor:g} times to begin with."
-    return f"Raise the learning rate: --set lr={settings['lr'] * factor:.3g} (it is {settings['lr']:g})."
+    if settings["lr"] >= HIGHEST_LR:
+        asked = "look whether gradients arrive: `vizsla debug NAME --rule vanishing_gradient`"
+        return f"The learning rate is high already (it is {settings['lr']:g}); {asked}."
+    higher = min(settings["lr"] * factor, HIGHEST_LR)
+    return f"Raise the learning rate: --set lr={higher:.3g} (it is {settings['lr']:g})."
 
 
-def other_lr(settings: Settings, usual: float = 0.01) -> str:
+def other_lr(settings: Settings) -> str:
     """The learning rate towards the usual one: lower where it was higher, higher where it was lower."""
     if settings is None:
         return "Try a learning rate ten times lower, then one ten times higher."
-    if settings["lr"] > 3 * usual:
-        return lower_lr(settings, max(10.0, settings["lr"] / usual))
-    if settings["lr"] < usual / 3:
-        return higher_lr(settings, usual / settings["lr"])
+    if settings["lr"] > 3 * USUAL_LR:
+        return lower_lr(settings, max(10.0, settings["lr"] / USUAL_LR))
+    if settings["lr"] < USUAL_LR / 3:
+        return higher_lr(settings, USUAL_LR / settings["lr"])
     return f"{lower_lr(settings)} Check that the labels are right: `vizsla data check`."
+
+
+def falling(settings: Settings, rose: bool) -> str:
+    """For a loss that stands still or rose: first of all, the layers that are frozen have to have learnt something."""
+    if settings is not None and _is_random_and_frozen(settings) and settings["lr"] <= 3 * USUAL_LR:
+        frozen = f"train_from={settings['train_from']} with weights=none keeps random layers as they are"
+        return f"Start from good weights: --set weights=pretrained, or --set train_from=all ({frozen})."
+    return lower_lr(settings) if rose else other_lr(settings)
+
+
+def _is_random_and_frozen(settings: Mapping[str, Any]) -> bool:
+    return bool(settings["weights"] == "none" and settings["train_from"] != "all")
 
 
 def regularize(settings: Settings) -> str:
@@ -64,6 +85,8 @@ def from_pretrained(settings: Settings) -> str:
         return "Use ReLU-like activations, normalisation layers or skip connections, and a scaled initialization (He)."
     if settings["weights"] != "pretrained":
         return "Start from good weights: --set weights=pretrained."
+    if settings["train_from"] == "head":
+        return "Choose another model (`vizsla models`): of this one the head alone is trained, from good weights."
     return f"Train fewer layers: --set train_from=head (it is {settings['train_from']}), or choose another model."
 
 
@@ -76,8 +99,19 @@ def initialize(settings: Settings) -> str:
     return lower_lr(settings)
 
 
+def enlarge(settings: Settings) -> str:
+    """For values that differ too little: a lower learning rate would keep them so."""
+    if settings is None or settings["weights"] != "pretrained":
+        return initialize(settings)
+    if settings["weight_decay"] > 0:
+        now = settings["weight_decay"]
+        return f"Lower the weight decay, which shrinks weights: --set weight_decay={now / 10:g} (it is {now:g})."
+    return "Look at the layers before: what they give varies as little, or their weights are close to zero."
+
+
 def spared(settings: Settings) -> str:
     """For units that died or saturated."""
     if settings is None:
         return "Lower the learning rate and start from smaller weights and biases, or use a leaky activation."
-    return f"{lower_lr(settings)} Dead units do not come back: start anew from --set weights=pretrained."
+    anew = "without --resume" if settings["weights"] == "pretrained" else "from --set weights=pretrained"
+    return f"{lower_lr(settings)} Dead units do not come back: start anew, {anew}."

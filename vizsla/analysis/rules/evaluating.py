@@ -6,7 +6,7 @@ The same class serves while a job runs (`observers/rules.py`), afterwards (`eval
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from vizsla.analysis.rules import registry
 from vizsla.analysis.rules.base import KEPT_FINDINGS, Context, Evaluation, Finding
@@ -30,6 +30,8 @@ class Evaluator:
         self.triggered = 0
         self.error = ""
         """What the rule failed with; "" while it works."""
+        self._blind = ""  # what the debugger failed with, whose tensors are missing from there on
+        self._took_tensors = False
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -40,7 +42,12 @@ class Evaluator:
 
     def see(self, record: Record) -> list[Finding]:
         """What the next record shows."""
-        return self._ask(lambda: self._rule.see(record))
+        if record.kind == "attempt":
+            self._blind = _debugger_failed(record) or self._blind
+        before = self._rule.datapoints
+        found = self._ask(lambda: self._rule.see(record))
+        self._took_tensors |= record.kind == "tensor" and self._rule.datapoints > before
+        return found
 
     def tick(self, now: float) -> list[Finding]:
         """What can be said at `now`, unix seconds, while the job runs."""
@@ -72,11 +79,16 @@ class Evaluator:
             return "Error", self.error
         if self.triggered:
             return "IssuesFound", self._rule.remark()
-        if not finished:
-            return "InProgress", ""
+        return self._without_findings(stopped) if finished else ("InProgress", "")
+
+    def _without_findings(self, stopped: bool) -> tuple[str, str]:
         if unfit := self._rule.unfit():
-            return ("Stopped", f"The job was stopped before this could be judged. {unfit}") if stopped else (
-                "NotApplicable", unfit)  # fmt: skip
+            unfit = f"{self._blind} {unfit}".lstrip()
+            if stopped:
+                return "Stopped", f"The job was stopped before this could be judged. {unfit}"
+            return "NotApplicable", unfit
+        if self._blind and self._took_tensors:
+            return "Error", f"{self._blind} Up to there nothing was found."
         return "NoIssuesFound", self._rule.remark()
 
     def _ask(self, question: Callable[[], Iterable[Finding]]) -> list[Finding]:
@@ -95,6 +107,13 @@ class Evaluator:
         self.triggered += len(findings)
         self._findings += findings[: KEPT_FINDINGS - len(self._findings)]
         return findings
+
+
+def _debugger_failed(record: Record) -> str:
+    """That the debugger was switched off, as a sentence; "" for a record of something else."""
+    if record.name != "switched_off" or not isinstance(record.value, Mapping) or "debugger" not in record.value:
+        return ""
+    return f"The debugger failed while the job ran, and tensors are missing from there on: {record.value['debugger']}."
 
 
 def evaluate(

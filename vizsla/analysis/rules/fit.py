@@ -20,8 +20,9 @@ from vizsla.keys import Section
 from vizsla.records import Record
 
 MISSING = (
-    "{} losses were recorded: both are needed. In a script, call hook.set_mode(modes.TRAIN) and (modes.EVAL), or give "
-    "it metrics called train_loss and valid_loss."
+    "{} losses were recorded: both are needed. In a script with a hook, call hook.set_mode(modes.TRAIN) and "
+    "(modes.EVAL); with vizsla.debugger.watch, evaluate too, after model.eval(); or give it metrics called train_loss "
+    "and valid_loss."
 )
 
 
@@ -212,7 +213,10 @@ def _ratio(pair: Pair) -> float:
 
 def _missing(seen: set[str], start_step: int) -> str:
     if {"train", "eval"} <= seen:
-        return f"Training and validation losses never stood side by side from step {start_step} on: train longer."
+        return (
+            f"Training and validation losses never stood side by side from step {start_step} on: train longer, or "
+            "save them more often (save_interval)."
+        )
     if not seen & {"train", "eval"}:
         return MISSING.format("No training and no validation")
     return MISSING.format("Only training" if "train" in seen else "Only validation")

@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from vizsla.analysis.rules import cures
-from vizsla.analysis.rules.backward import PREFIX, BackwardPass
+from vizsla.analysis.rules.backward import PREFIX, BackwardPass, Gradient
 from vizsla.analysis.rules.base import Context, Finding, Rule
 from vizsla.analysis.rules.reading import EPOCH_LOSSES, collection, loss, number, place
 from vizsla.analysis.rules.selection import Regexes, Selection
@@ -33,6 +33,9 @@ class PoorWeightInitializationParameters(Section):
     """The loss has to reach a new low within this many steps; from `steps` on, it is not looked at."""
     steps: int = Field(10, ge=1)
     """How many steps from the first on are looked at."""
+    share_of_largest: float = Field(1.0, ge=0, le=1)
+    """vizsla's own: the mean of a gradient's absolute values also has to be below this share of the largest of its
+    step; 1 asks nothing. Where all are zero, everything is learnt."""
 
 
 class PoorWeightInitialization(Rule[PoorWeightInitializationParameters]):
@@ -77,9 +80,12 @@ class PoorWeightInitialization(Rule[PoorWeightInitializationParameters]):
     def _step(self) -> Iterator[Finding]:
         """What a step shows now that all of it is known."""
         yield from self._variances()
-        for one in self._pass.take():
+        gradients = self._pass.take()
+        share = self.parameters.share_of_largest
+        limit = share * max((one.size for one in gradients), default=0) if share < 1 else math.inf
+        for one in gradients:
             if not one.is_blocked and not one.record.name.endswith("bias"):  # as in VanishingGradient
-                yield from self._gradient(one.record)
+                yield from self._gradient(one, limit)
 
     def _is_input(self, record: Record) -> bool:
         return (self._by_type and collection(record) == "activation_inputs") or self._selection.takes(record)
@@ -100,16 +106,16 @@ class PoorWeightInitialization(Rule[PoorWeightInitializationParameters]):
             said = f"the variance of activation inputs differs {times:.3g} times between layers, more than {limit:g}"
             yield self._poorly(record, said, times=times, threshold=limit)
 
-    def _gradient(self, record: Record) -> Iterator[Finding]:
-        low, high = number(record, "p5"), number(record, "p95")
+    def _gradient(self, one: Gradient, limit: float) -> Iterator[Finding]:
+        low, high = number(one.record, "p5"), number(one.record, "p95")
         if low is None or high is None:
             return
         self._look("gradients")
         span, least = high - low, self.parameters.distribution_range
-        if span < least:
-            name = record.name.removeprefix(PREFIX)
+        if span < least and one.size < limit:
+            name = one.record.name.removeprefix(PREFIX)
             said = f"the gradient of {name} spans {span:.3g} from its 5th to its 95th percentile, less than {least:g}"
-            yield self._poorly(record, said, range=span, threshold=least)
+            yield self._poorly(one.record, said, range=span, threshold=least)
 
     def _loss(self, record: Record, value: float) -> Iterator[Finding]:
         self._look("loss")

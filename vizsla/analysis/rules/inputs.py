@@ -98,7 +98,8 @@ class CheckInputImages(Rule[CheckInputImagesParameters]):
         if self._photos:
             wanted = self.parameters.threshold_samples
             return (
-                f"Only {self._photos:g} photos were seen, and threshold_samples={wanted}: lower it, or save more often."
+                f"Only {self._photos:g} photos were seen, and threshold_samples={wanted}: lower it, or save more often "
+                "(save_interval; debug.save_every)."
             )
         if self._unreadable:
             return f"The input was saved without its means along dimension {self.parameters.channel}: save it raw."

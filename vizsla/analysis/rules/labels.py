@@ -18,6 +18,7 @@ from vizsla.analysis.rules.reading import collection, place
 from vizsla.analysis.rules.selection import MaybeInt, Regexes, Selection
 from vizsla.keys import Section
 from vizsla.records import Record
+from vizsla.words import count
 
 BALANCE = (
     "Add photos of the rare classes or leave out some of the common ones; with few photos of a class, look at its own "
@@ -53,9 +54,7 @@ class _Tally:
     def __init__(self) -> None:
         self.labels: Counter[int] = Counter()
         self.judged = 0  # how many labels there were when they were judged last
-        self.paired: Counter[int] = (
-            Counter()
-        )  # since the last verdict on them, of each class, the photos that have a prediction
+        self.paired: Counter[int] = Counter()  # photos of each class with a prediction, since the last verdict
         self.wrong: Counter[int] = Counter()
 
 
@@ -106,8 +105,8 @@ class ClassImbalance(Rule[ClassImbalanceParameters]):
         (largest, most), *_, (smallest, least) = [*tally.labels.most_common(), tally.labels.most_common()[-1]]
         if most / least > limit:
             message = (
-                f"Of {total} labels up to {place(record)}, {most} are class {largest} and {least} class {smallest}: "
-                f"{most / least:.3g} times as many, more than {limit:g}."
+                f"Of {total} labels up to {place(record)}, {most} are {self.context.class_name(largest)} and {least} "
+                f"{self.context.class_name(smallest)}: {most / least:.3g} times as many, more than {limit:g}."
             )
             yield self.found(record, message, BALANCE, ratio=most / least, threshold=limit)
 
@@ -123,10 +122,10 @@ class ClassImbalance(Rule[ClassImbalanceParameters]):
             return
         worst = max(missed, key=missed.__getitem__)
         message = (
-            f"{100 * missed[worst]:.3g} % of the last {paired[worst]} photos of class {worst} were taken for others at "
-            f"{place(record)}, more than {100 * limit:g} %"
+            f"{100 * missed[worst]:.3g} % of the last {paired[worst]} photos of {self.context.class_name(worst)} were "
+            f"taken for others at {place(record)}, more than {100 * limit:g} %"
         )
-        rest = f"; so it is with {len(missed) - 1} other classes." if len(missed) > 1 else "."
+        rest = f"; so it is with {count(len(missed) - 1, 'other class', 'other classes')}." if len(missed) > 1 else "."
         yield self.found(record, message + rest, f"{BALANCE} {LOOK}", misprediction=missed[worst], threshold=limit)
 
     def unfit(self) -> str:
@@ -135,7 +134,10 @@ class ClassImbalance(Rule[ClassImbalanceParameters]):
         most = max((tally.labels.total() for tally in self._tallies.values()), default=0)
         if most:
             wanted = self.parameters.samples
-            return f"Only {most} labels of one mode were seen, and samples={wanted}: lower it, or save more often."
+            return (
+                f"Only {most} labels of one mode were seen, and samples={wanted}: lower it, or save more often "
+                "(save_interval; debug.save_every)."
+            )
         if self._unreadable:
             return "Labels were saved, but not their values: save them raw."
         return NOT_SAVED.format("labels")
@@ -230,16 +232,20 @@ class Confusion(Rule[ConfusionParameters]):
 
     def _finding(self, record: Record, low: list[tuple[float, int]], high: list[tuple[float, int, int]]) -> Finding:
         """The worst of each, and how many more there are."""
-        said, measured = list[str](), dict[str, float]()
+        said, measured, name = list[str](), dict[str, float](), self.context.class_name
         if low:
             (share, column), least = low[0], self.parameters.min_diag
-            shown = f"{100 * share:.3g} % is, and {100 * least:g} % should be"
-            said.append(f"of what was taken for class {column}, {shown}{_more(low)}")
+            said.append(
+                f"only {100 * share:.3g} % of the photos taken for {name(column)} are it, less than the "
+                f"{100 * least:g} % asked for{_more(low, 'class', 'classes')}"
+            )
             measured |= {"diagonal": share, "min_diag": least}
         if high:
             (share, label, column), most = high[0], self.parameters.max_off_diag
-            shown = f"{100 * share:.3g} % is class {label}, and {100 * most:g} % may be"
-            said.append(f"of what was taken for class {column}, {shown}{_more(high)}")
+            said.append(
+                f"{100 * share:.3g} % of the photos taken for {name(column)} are {name(label)}, more than the "
+                f"{100 * most:g} % allowed{_more(high, 'pair of classes', 'pairs of classes')}"
+            )
             measured |= {"off_diagonal": share, "max_off_diag": most}
         return self.found(record, f"Classes are confused at {place(record)}: {'; '.join(said)}.", LOOK, **measured)
 
@@ -251,5 +257,5 @@ class Confusion(Rule[ConfusionParameters]):
         return NOT_SAVED.format("pairs of labels and predictions")
 
 
-def _more(found: list[tuple[float, int]] | list[tuple[float, int, int]]) -> str:
-    return f", and {len(found) - 1} more such" if len(found) > 1 else ""
+def _more(found: list[tuple[float, int]] | list[tuple[float, int, int]], noun: str, nouns: str) -> str:
+    return f" (and so it is with {count(len(found) - 1, f'more {noun}', f'more {nouns}')})" if len(found) > 1 else ""

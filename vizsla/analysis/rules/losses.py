@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from vizsla.analysis.rules import cures
 from vizsla.analysis.rules.base import Context, Finding, Rule
-from vizsla.analysis.rules.reading import Loss, loss, place, scalar
+from vizsla.analysis.rules.reading import EPOCH_LOSSES, Loss, loss, place, scalar
 from vizsla.analysis.rules.selection import MaybeNames, MaybeRegexes, Selection
 from vizsla.analysis.rules.turns import KINDS, Pair, Turns
 from vizsla.keys import Section
@@ -53,6 +53,12 @@ class LossNotDecreasingParameters(Section):
     enough_percent: float = Field(0.0, ge=0, le=100)
     """vizsla's own: a loss this many percent below the first one is content, however slowly it falls, and one above the
     first is not, however fast; 0 asks nothing."""
+
+    @model_validator(mode="after")
+    def _names_something(self) -> LossNotDecreasingParameters:
+        if not self.use_losses_collection and not self.collection_names and not self.tensor_regex:
+            raise ValueError("with use_losses_collection=false, give collection_names or tensor_regex: what to inspect")
+        return self
 
 
 @dataclass(slots=True)
@@ -132,12 +138,16 @@ class LossNotDecreasing(Rule[LossNotDecreasingParameters]):
 
     def _wanted(self, record: Record) -> Loss | None:
         found = loss(record)
-        if found is not None and self.parameters.use_losses_collection:
+        if found is not None and self.parameters.use_losses_collection and not self._repeats_steps(record):
             return found
         if self._selection and record.kind in ("tensor", "metric") and self._selection.takes(record):
             value = scalar(record)
             return None if value is None else (found or Loss(record.mode or "global", value))
         return None
+
+    def _repeats_steps(self, record: Record) -> bool:
+        """Whether it is an epoch's mean of losses that were each recorded at their step."""
+        return not self.parameters.by_epoch and record.mode == "train" and record.name in EPOCH_LOSSES
 
     def _is_best(self, mode: str) -> bool:
         at = ORDER.index(mode)
@@ -146,20 +156,23 @@ class LossNotDecreasing(Rule[LossNotDecreasingParameters]):
 
     def _compared(self, name: str, record: Record, one: Loss, earlier: float) -> Iterable[Finding]:
         fall = _fall_percent(earlier, one.value)
-        if self._is_content(self._first[one.mode], one.value, fall):
+        if earlier == one.value == 0 or self._is_content(self._first[one.mode], one.value, fall):  # 0 cannot fall
             return
         rose = -fall > self.parameters.increase_threshold_percent
-        unit = "epoch" if self.parameters.by_epoch else "step"
-        first, wanted = self._first[one.mode], f"it should fall by more than {self.parameters.diff_percent:g} %"
-        change = f"rose by {-fall:.3g} %" if fall < 0 else f"fell by {fall:.3g} %"
+        unit = "epoch" if self.parameters.by_epoch or place(record).startswith("epoch ") else "step"
+        before = count(self.parameters.num_steps, unit)
+        change = f"it rose by {-fall:.3g} %" if fall < 0 else f"it fell by {fall:.3g} %"
+        said = (
+            f"and was {earlier:.4g} {before} before: {change}; it should fall by more than "
+            f"{self.parameters.diff_percent:g} %"
+        )
         if fall > self.parameters.diff_percent:
-            wanted, rose = f"it is still above the {first:.4g} it began with", True
-        cure = cures.lower_lr if rose else cures.other_lr
+            first, rose = self._first[one.mode], True
+            said = f"and the first loss recorded was {first:.4g}: it is above that, though {change} within {before}"
         yield self.found(
             record,
-            f"{name} at {place(record)} is {one.value:.4g}, and was {earlier:.4g} "
-            f"{count(self.parameters.num_steps, unit)} before: it {change}; {wanted}.",
-            cure(self.context.settings),
+            f"{name} at {place(record)} is {one.value:.4g}, {said}.",
+            cures.falling(self.context.settings, rose),
             loss=one.value,
             before=earlier,
             fall_percent=fall,
@@ -178,7 +191,11 @@ class LossNotDecreasing(Rule[LossNotDecreasingParameters]):
             return ""
         apart = count(self.parameters.num_steps, "epoch" if self.parameters.by_epoch else "step")
         if self._seen:
-            return f"No two losses {apart} apart were there to be compared: train longer, or lower num_steps."
+            is_hook = self.context.settings is None and not self.parameters.by_epoch
+            more_often = ", save them more often (save_interval)" if is_hook else ""
+            return (
+                f"No two losses {apart} apart were there to be compared: train longer{more_often}, or lower num_steps."
+            )
         if self._first and self.parameters.by_epoch:
             return "No epoch was recorded: training losses, and validation losses after them."
         if self._first and self.parameters.mode:

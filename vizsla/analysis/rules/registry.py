@@ -31,6 +31,14 @@ RULES: tuple[type[Rule[Any]], ...] = (
     *(ClassImbalance, Confusion, CheckInputImages, SimilarAcrossRuns, StalledTrainingRule),
 )
 
+# SageMaker's rules that vizsla does not have, and what they are for.
+ELSEWHERE = {
+    "nlpsequenceratio": "networks that read text",
+    "featureimportanceoverweight": "XGBoost",
+    "treedepth": "XGBoost",
+    "createxgboostreport": "XGBoost",
+}
+
 # Parameters that SageMaker's own tools put in; which job is looked at is known here without them.
 _ADDED = frozenset({"base_trial", "rule_to_invoke"})
 _PARAMETER = re.compile(r"\s*([A-Za-z_][\w-]*)=(.*)", re.DOTALL)
@@ -45,6 +53,11 @@ def find(name: str) -> type[Rule[Any]]:
     found = by_key.get(_key(name))
     if found:
         return found
+    if subject := ELSEWHERE.get(_key(name)):
+        raise UserError(
+            f"{name} is a rule of SageMaker's that vizsla does not have: it is about {subject}.",
+            "vizsla trains classifiers of photos; leave it out.",
+        )
     near = difflib.get_close_matches(_key(name), by_key, n=1, cutoff=0.4)
     hint = f"Did you mean {snake(by_key[near[0]])}? " if near else ""
     known = ", ".join(snake(rule) for rule in RULES)
@@ -77,7 +90,7 @@ def parse(text: str) -> RuleRequest:
         else:
             raise UserError(f"{piece!r} in {text!r} is no parameter.", "Write a rule as NAME:parameter=value,…")
     rule = find(name.strip())
-    actions = _actions(parameters.pop("action", ""))
+    actions = _actions(parameters.pop("action")) if "action" in parameters else ()
     request = RuleRequest(name=rule.__name__, rule=rule.__name__, parameters=parameters, actions=actions)
     make(request)
     return request
@@ -85,10 +98,10 @@ def parse(text: str) -> RuleRequest:
 
 def _actions(text: str) -> tuple[Action, ...]:
     """`stop`, or `command` and what to run, split as a shell would. Raises UserError for anything else."""
-    if not text:
-        return ()
     try:
         name, *command = shlex.split(text)
+        if command and not command[0].strip():
+            raise ValueError("a program without a name")
         return (Action.model_validate({"name": name, "command": tuple(command)}),)
     except ValueError as error:
         raise UserError(

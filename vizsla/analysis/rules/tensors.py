@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from pydantic import Field, model_validator
 
 from vizsla.analysis.rules import cures
 from vizsla.analysis.rules.base import Context, Finding, Rule
+from vizsla.analysis.rules.frozen import starts_at_zero
 from vizsla.analysis.rules.reading import loss, number, place
 from vizsla.analysis.rules.selection import MaybeFloat, MaybeNames, MaybeRegexes, Selection
 from vizsla.keys import Section
@@ -114,6 +115,7 @@ class AllZero(Rule[AllZeroParameters]):
     def __init__(self, name: str, parameters: AllZeroParameters, context: Context) -> None:
         super().__init__(name, parameters, context)
         self._selection = Selection.of(parameters.collection_names, parameters.tensor_regex)
+        self._meant = ""  # the first tensor whose zeros are meant
 
     def see(self, record: Record) -> Iterable[Finding]:
         share = _statistic(record, "zeros", self._selection)
@@ -121,13 +123,24 @@ class AllZero(Rule[AllZeroParameters]):
             return
         self.datapoints += 1
         percent = 100 * share
-        if percent >= self.parameters.threshold:
+        if percent < self.parameters.threshold:
+            return
+        if starts_at_zero(record, self.context):
+            self._meant = self._meant or record.name
+        else:
             message = (
                 f"{percent:.4g} % of {record.name} are zero at {place(record)}; from "
                 f"{self.parameters.threshold:g} % on it counts."
             )
             cure = cures.spared(self.context.settings)
             yield self.found(record, message, cure, percent=percent, threshold=self.parameters.threshold)
+
+    def remark(self) -> str:
+        if not self._meant:
+            return ""
+        return (
+            f"Zeros at step 0 are meant, and left out: the head starts so, and lets no gradient pass ({self._meant})."
+        )
 
     def unfit(self) -> str:
         return "" if self.datapoints else _nothing(self._selection)
@@ -145,6 +158,13 @@ class TensorVarianceParameters(Named):
     def _has_a_limit(self) -> TensorVarianceParameters:
         if self.max_threshold is None and self.min_threshold is None:
             raise ValueError("give max_threshold, min_threshold or both")
+        if (
+            self.max_threshold is not None
+            and self.min_threshold is not None
+            and self.min_threshold > self.max_threshold
+        ):
+            low, high = self.min_threshold, self.max_threshold
+            raise ValueError(f"min_threshold={low:g} must not be above max_threshold={high:g}")
         return self
 
 
@@ -169,14 +189,15 @@ class TensorVariance(Rule[TensorVarianceParameters]):
         self.datapoints += 1
         highest, lowest = self.parameters.max_threshold, self.parameters.min_threshold
         if highest is not None and variance > highest:
-            yield self._finding(record, variance, "above", highest)
+            yield self._finding(record, variance, "above", highest, cures.initialize)
         elif lowest is not None and variance < lowest:
-            yield self._finding(record, variance, "below", lowest)
+            yield self._finding(record, variance, "below", lowest, cures.enlarge)
 
-    def _finding(self, record: Record, variance: float, side: str, threshold: float) -> Finding:
+    def _finding(
+        self, record: Record, variance: float, side: str, threshold: float, cure: Callable[[cures.Settings], str]
+    ) -> Finding:
         message = f"The variance of {record.name} at {place(record)} is {variance:.3g}, {side} {threshold:g}."
-        cure = cures.initialize(self.context.settings)
-        return self.found(record, message, cure, variance=variance, threshold=threshold)
+        return self.found(record, message, cure(self.context.settings), variance=variance, threshold=threshold)
 
     def unfit(self) -> str:
         return "" if self.datapoints else _nothing(self._selection)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vizsla.analysis.rules import cures
 from vizsla.analysis.rules.backward import PREFIX
@@ -27,6 +27,13 @@ class WeightUpdateRatioParameters(Section):
     """The ratio may not be below this."""
     epsilon: float = Field(1e-9, gt=0)
     """Added to the mean weight, so that it can be divided by."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> WeightUpdateRatioParameters:
+        if self.small_threshold > self.large_threshold:
+            small, large = self.small_threshold, self.large_threshold
+            raise ValueError(f"small_threshold={small:g} must not be above large_threshold={large:g}")
+        return self
 
 
 class WeightUpdateRatio(Rule[WeightUpdateRatioParameters]):
@@ -108,4 +115,7 @@ class WeightUpdateRatio(Rule[WeightUpdateRatioParameters]):
         if self._too_far:
             steps = self.parameters.num_steps
             return f"Weights were saved further apart than num_steps={steps}: save them every {steps} steps."
-        return "No trained weights were saved at two steps: save the collection weights more often."
+        return (
+            "No trained weights were saved at two steps: save the collection weights more often (save_interval; "
+            "debug.save_every)."
+        )

@@ -17,6 +17,7 @@ from vizsla.words import NONE, count, listed, loss, number, percent
 
 MOST_POINTS = 1500  # in one curve: more cannot be told apart on a screen, and a page should stay small
 _DASHED: Final = {"color": charts.SECOND, "width": 2, "dash": "dash"}
+_SHARES: Final = {"minallowed": -0.02, "maxallowed": 1.02}  # of equal values plotly would draw as much above them
 _RING: Final = {"symbol": "circle-open", "size": 15, "color": charts.ACCENT, "line": {"width": 2.5}}
 
 
@@ -69,7 +70,7 @@ def _accuracy(series: Series, kept: int | None) -> Chart:
         summary=f"Share of valid photos named right after each of {count(len(curve), 'epoch')}.",
         traces=[charts.line("valid accuracy", curve, charts.ACCENT), *_marked(curve, kept)],
         x=charts.counting("epoch", len(curve)),
-        y=charts.axis("valid photos named right") | {"tickformat": ".0%"},
+        y=charts.axis("valid photos named right") | {"tickformat": ".0%", "autorangeoptions": _SHARES},
         extra={"hovermode": "x unified"},
     )
 
@@ -117,7 +118,7 @@ def _sentences(facts: JobFacts) -> list[str]:
 def _epochs(facts: JobFacts) -> str:
     done, planned, kept = facts.series.finished_epochs, facts.series.planned_epochs, facts.kept_epoch
     if not done and facts.series.extras:
-        return "These are the metrics that the script reported."
+        return "These are the metrics and losses that the script recorded."
     if not done:
         return (
             "No epoch has been finished yet." if not facts.finished else "No epoch was finished: there are no curves."

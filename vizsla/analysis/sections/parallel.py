@@ -71,23 +71,24 @@ def _axes(sweep: SweepView, trials: Sequence[TrialView]) -> list[_Axis]:
     axes = []
     for name in hyperparameters(trials):
         given = {trial.name: trial.hyperparameters[name] for trial in trials if name in trial.hyperparameters}
-        axes.append(_axis(name, given))
+        axes.append(_axis(name, given, name in sweep.linear))
     objective = {trial.name: trial.value for trial in trials if trial.value is not None}
     return [*axes, _numeric(sweep.objective_name, objective)]
 
 
-def _axis(name: str, given: Mapping[str, str]) -> _Axis:
+def _axis(name: str, given: Mapping[str, str], linear: bool) -> _Axis:
     try:
         numbers = {trial: float(text) for trial, text in given.items()}
     except ValueError:
         return _categories(name, given)
-    return _numeric(name, numbers) if all(map(math.isfinite, numbers.values())) else _categories(name, given)
+    finite = all(map(math.isfinite, numbers.values()))
+    return _numeric(name, numbers, linear) if finite else _categories(name, given)
 
 
-def _numeric(name: str, values: Mapping[str, float]) -> _Axis:
-    """From the lowest to the highest value; logarithmic where these are far apart."""
+def _numeric(name: str, values: Mapping[str, float], linear: bool = False) -> _Axis:
+    """From the lowest to the highest value; logarithmic where these are far apart and were not searched linearly."""
     low, high = min(values.values()), max(values.values())
-    log = low > 0 and high > _WIDE * low
+    log = not linear and low > 0 and high > _WIDE * low
     start, end = (math.log(low), math.log(high)) if log else (low, high)
 
     def place(value: float) -> float:

@@ -50,13 +50,19 @@ def _verdict(facts: JobFacts, found: Evaluation) -> Markup:
         "reason": page.prose(found.reason),
         "meaning": page.prose(_sentence(f"Fires when {rule.meaning}")) if rule else "",
         "looks_at": _sentence(f"Looks at {rule.looks_at}") if rule else "",
-        "advice": page.prose(_sentence(rule.advice)) if rule else "",
+        "cures": [page.prose(cure) for cure in _cures(found, rule)],
         "findings": [finding.message for finding in found.findings[:MOST_FINDINGS]],
         "more": found.triggered - min(MOST_FINDINGS, len(found.findings)),
         "chart": charts.html([chart]) if chart else "",
         "parameters": page.table(_parameters(found, rule)) if found.parameters else "",
     }
     return page.render("verdict.html.j2", values)
+
+
+def _cures(found: Evaluation, rule: type[Rule[Any]] | None) -> list[str]:
+    """What to do about what was found; of a rule that found nothing, what one would do."""
+    cures = dict.fromkeys(finding.cure for finding in found.findings)
+    return list(cures)[:MOST_FINDINGS] if cures else [_sentence(rule.advice)] if rule else []
 
 
 def _parameters(found: Evaluation, rule: type[Rule[Any]] | None) -> Table:
