@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.report import Section
 from vizsla.machine import waiting_asleep
-from vizsla.supervise import KEEP_MEMORY
+from vizsla.program import KEEP_MEMORY
 
 STEPS = 500
 BATCH = 8

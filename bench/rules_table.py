@@ -1,7 +1,7 @@
 """How often each rule is right: trains with faults and without, ten seeds each, and writes the tables of docs/rules.md.
 
-`make rules-table` runs it. The trainings are those of `bench.faults`. The seeds are 0 to 9; thresholds were chosen by
-looking at seeds from 100 on.
+`make rules-table` runs it. The trainings are those of `bench.faults`. The seeds are 0 to 9, or others with --first;
+docs/rules.md says which of them had a part in the choice of thresholds.
 """
 
 from __future__ import annotations

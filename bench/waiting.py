@@ -10,7 +10,7 @@ import sys
 from bench.allocator import FORWARD
 from bench.report import Section, spread
 from vizsla.machine import WAIT_ASLEEP
-from vizsla.supervise import KEEP_MEMORY
+from vizsla.program import KEEP_MEMORY
 
 ROUNDS = 3
 BUSY = "while True: pass"

@@ -30,7 +30,7 @@ LAYERS = {
     "use cases": ["vizsla.api"],
     "tuning": ["vizsla.tuning"],
     "places": ["vizsla.backends", "vizsla.store"],
-    "worker": ["vizsla.worker", "vizsla.answers", "vizsla.supervise", "vizsla.watcher"],
+    "worker": ["vizsla.worker", "vizsla.answers", "vizsla.supervise", "vizsla.program", "vizsla.watcher"],
     "other loops": ["vizsla.debugger", "vizsla.compat"],  # of the user's own process
     "training": ["vizsla.training", "vizsla.observers"],  # the loop's events are what observers see
     "serving": ["vizsla.serving"],

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,6 +61,12 @@ class Attempt:
     def finished(self) -> bool:
         """A finished attempt never changes."""
         return self.state in FINISHED
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, or has taken so far."""
+        end = datetime.fromisoformat(self.ended or now())
+        return (end - datetime.fromisoformat(self.created)).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,12 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass
-from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 from vizsla import jobdir
 from vizsla.errors import UserError, VizslaError
 from vizsla.files import read_json
-from vizsla.job import now
 from vizsla.jobdir import JobDir
 from vizsla.workspace import KINDS, Workspace
 
@@ -144,10 +142,5 @@ class Store:
             attempts, last = folder.attempts(), jobdir.advance(folder)
         except (OSError, ValueError, UserError, VizslaError):
             return None
-        seconds = sum(_seconds(attempt) for attempt in attempts[:-1]) + (_seconds(last) if last else 0.0)
+        seconds = sum(attempt.seconds for attempt in attempts[:-1]) + (last.seconds if last else 0.0)
         return Row(kind, name, last.state if last else "InProgress", str(made["created"]), round(seconds, 3), stamp)
-
-
-def _seconds(attempt: jobdir.Attempt) -> float:
-    end = datetime.fromisoformat(attempt.ended or now())
-    return (end - datetime.fromisoformat(attempt.created)).total_seconds()

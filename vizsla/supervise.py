@@ -18,24 +18,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import psutil
 
-from vizsla import container
-from vizsla.errors import JobError
+from vizsla import program
+from vizsla.errors import JobError, VizslaError
 from vizsla.files import write_atomic
 from vizsla.job import CLASSIFIER, Job
 from vizsla.jobdir import JobDir, Outcome, because
 from vizsla.logs import JobLog
-from vizsla.machine import cpus, waiting_asleep
+from vizsla.program import Program
 from vizsla.records import Record, Writer
 from vizsla.segments import Segments
 
-# glibc gives large blocks back to the system after every layer and faults them in again for the next one. Keeping
-# them makes a forward pass of the default backbone 2.7 times as fast at batch 64 (bench/allocator.py).
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "1000000000000", "MALLOC_TOP_PAD_": "67108864"}
 PIPE_BYTES = 1 << 16
 BETWEEN_MS = 1000
 LAST_LINES = 200
@@ -50,16 +47,24 @@ def supervise(folder: JobDir, number: int) -> int:
     wish = Wish()
     if sys.stdin.readline() != "go\n":
         return 0  # whoever started us was killed before the attempt was written down
+    try:
+        return _run(folder, number, wish)
+    except VizslaError as error:  # before there was a process, or the disk refuses its last word
+        folder.report_outcome(number, Outcome("Failed", error.message, error.hint, error.exit_code))
+        return error.exit_code
+
+
+def _run(folder: JobDir, number: int, wish: Wish) -> int:
     log = JobLog(Segments(folder.logs / "job", number, ".log"))
     if folder.kind == "tuning":
         with log.hearing("INFO"):
-            return _watch(Program.sweep(folder, number), folder, number, wish, log)
+            return _watch(program.sweep(folder, number), folder, number, wish, log)
     job = folder.job()
     wish.after(job.launch.max_runtime, job.launch.stop_grace, lambda reason: _insist(folder, number, reason))
     with log.hearing(job.launch.log.level.upper()), _rules(job, folder, number) as look:
         if job.entry_point == CLASSIFIER:
-            return _watch(Program.classifier(folder, number), folder, number, wish, log, look)
-        with Program.script(job, folder, number) as script:
+            return _watch(program.classifier(folder, number), folder, number, wish, log, look)
+        with program.script(job, folder, number) as script:
             return _watch(script, folder, number, wish, log, look)
 
 
@@ -73,51 +78,6 @@ def _rules(job: Job, folder: JobDir, number: int) -> Iterator[Look]:
 
     with watcher.watching(job, folder, number) as rules:
         yield rules.look
-
-
-@dataclass(frozen=True)
-class Program:
-    """What an attempt runs."""
-
-    command: list[str]
-    environment: dict[str, str]
-    folder: str | None = None
-    metrics: tuple[tuple[str, re.Pattern[str]], ...] = ()
-    notes: tuple[str, ...] = ()
-    """Lines for the top of the log."""
-
-    @classmethod
-    def classifier(cls, folder: JobDir, number: int) -> Program:
-        command = [sys.executable, "-m", "vizsla.worker", "train", str(folder.path), str(number)]
-        return cls(command, {**KEEP_MEMORY, **waiting_asleep()})
-
-    @classmethod
-    def sweep(cls, folder: JobDir, number: int) -> Program:
-        return cls([sys.executable, "-m", "vizsla.tuning.sweep", str(folder.path), str(number)], {})
-
-    @classmethod
-    @contextmanager
-    def script(cls, job: Job, folder: JobDir, number: int) -> Iterator[Program]:
-        """The user's script under SageMaker's contract, seeing its folder as /opt/ml where that can be had."""
-        arguments = container.arguments(container.hyperparameters(job))
-        variables = container.environment(job, folder, cpus()) | container.hooked(folder, number, job.hook)
-        install, uninstalled = container.installing(job, folder)
-        with container.at_opt_ml(folder) as (prefix, problem):
-            unmounted = f"/opt/ml cannot be had here ({problem}): use the SM_* variables" if problem else ""
-            yield cls(
-                command=[
-                    *install,
-                    *prefix,
-                    *container.spelled_out(variables),
-                    sys.executable,
-                    job.entry_point,
-                    *arguments,
-                ],
-                environment=variables,
-                folder=str(folder.code),
-                metrics=tuple((metric.name, re.compile(metric.regex)) for metric in job.metrics),
-                notes=tuple(note for note in (uninstalled, unmounted) if note),
-            )
 
 
 class Wish:
@@ -151,20 +111,20 @@ class Wish:
             os.killpg(0, signal.SIGTERM)
 
 
-def _watch(program: Program, folder: JobDir, number: int, wish: Wish, log: JobLog, look: Look = lambda: None) -> int:
+def _watch(what: Program, folder: JobDir, number: int, wish: Wish, log: JobLog, look: Look = lambda: None) -> int:
     child = subprocess.Popen(
-        program.command,
+        what.command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        cwd=program.folder,
-        env={**os.environ, **program.environment},
+        cwd=what.folder,
+        env={**os.environ, **what.environment},
         preexec_fn=partial(_end_with_parent, os.getpid()),  # noqa: PLW1509 - safe here: this process has one thread
     )
     if wish.reason:  # it came before there was anybody to pass it on to
         child.terminate()
-    with contextlib.closing(Measured(folder, number, program.metrics)) as measured:
-        for note in program.notes:
+    with contextlib.closing(Measured(folder, number, what.metrics)) as measured:
+        for note in what.notes:
             log.write(note)
         last = _keep_log(_lines(child, lambda: _ask(look, wish)), log, measured)
     code = child.wait()
@@ -237,6 +197,8 @@ def _lines(child: subprocess.Popen[bytes], between: Callable[[], None]) -> Itera
     begun, ended, data = b"", False, b""
     while not ended or data:  # what was written before the end is read after it
         ended = any(handle == end for handle, _ in either.poll(BETWEEN_MS))
+        if ended:
+            _end_what_it_left()  # first, or what talks on would be listened to for ever
         between()
         try:
             data = os.read(pipe, PIPE_BYTES)

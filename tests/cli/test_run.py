@@ -202,3 +202,9 @@ def test_a_name_that_is_taken_is_refused(vizsla: Run, tmp_path: Path) -> None:
     put(tmp_path, "print('ran')\n")
     assert vizsla("run", "train.py", "--name", "mine").code == 0
     refused(vizsla("run", "train.py", "--name", "mine"), "already a training job called mine")
+
+
+def test_a_script_that_removes_its_model_folder_has_no_bundle(vizsla: Run, tmp_path: Path) -> None:
+    script = put(tmp_path, "import os, shutil\nshutil.rmtree(os.environ['SM_MODEL_DIR'])\n")
+    ended = vizsla("run", script, "--json")
+    assert (ended.code, ended.document["status"], ended.document["bundle"]) == (0, "Completed", None)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +19,7 @@ from vizsla.analysis.series import Series
 from vizsla.bundle import Manifest
 from vizsla.errors import VizslaError
 from vizsla.files import read_json, reason
-from vizsla.job import CLASSIFIER, Job, RuleRequest, now
+from vizsla.job import CLASSIFIER, Job, RuleRequest
 from vizsla.jobdir import Attempt, JobDir
 from vizsla.plan import Plan
 from vizsla.records import Record
@@ -140,7 +139,7 @@ class JobFacts:
     @property
     def seconds(self) -> float:
         """How long its attempts ran, together."""
-        return sum(_seconds(attempt) for attempt in self.attempts)
+        return sum(attempt.seconds for attempt in self.attempts)
 
     @property
     def kept_epoch(self) -> int | None:
@@ -216,8 +215,3 @@ def _or_none(look: Callable[[], T], problems: list[str]) -> T | None:
     except OSError as error:
         problems.append(f"The records cannot be read ({reason(error)}).")
     return None
-
-
-def _seconds(attempt: Attempt) -> float:
-    end = datetime.fromisoformat(attempt.ended or now())
-    return (end - datetime.fromisoformat(attempt.created)).total_seconds()

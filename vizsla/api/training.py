@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,12 +15,14 @@ from vizsla.api.requests import Request
 from vizsla.backends import local
 from vizsla.errors import UserError
 from vizsla.files import read_json
-from vizsla.job import CLASSIFIER, Job, now, slug
+from vizsla.job import CLASSIFIER, Job, slug
 from vizsla.jobdir import JobDir
+from vizsla.records import Record
 from vizsla.segments import LogTail
 from vizsla.workspace import Workspace
 
 POLL_S = 0.1
+DOCUMENTED = ("train", "script", "findings", "watcher")  # streams; what a debugger records is not for a summary
 NAME_FORMAT = "%y%m%d-%H%M%S"
 
 
@@ -118,20 +120,21 @@ def document(folder: JobDir) -> dict[str, Any]:
         "job": folder.name,
         "folder": str(folder.path),
     }
-    own = _of_classifier(folder) if job.entry_point == CLASSIFIER else _of_script(folder, job)
+    found = records.read(folder.records, DOCUMENTED)
+    own = _of_classifier(folder, found) if job.entry_point == CLASSIFIER else _of_script(folder, job, found)
     return {
         **common,
         **own,
-        "seconds": round(sum(_seconds(attempt) for attempt in folder.attempts()), 3),
+        "seconds": round(sum(attempt.seconds for attempt in folder.attempts()), 3),
         "rules": [rule.name for rule in job.rules],
-        "issues": _issues(folder),
+        "issues": list(dict.fromkeys(record.name for record in found if record.kind == "finding")),
         "reason": last.reason if last else None,
         "hint": last.hint if last else None,
         "exit_code": last.exit_code if last else 0,
     }
 
 
-def _of_classifier(folder: JobDir) -> dict[str, Any]:
+def _of_classifier(folder: JobDir, found: Sequence[Record]) -> dict[str, Any]:
     report = _read_or_none(folder.reports / "data_report.json") or {}
     made = bundle.read(folder.model) if bundle.is_bundle(folder.model) else None
     counts = report.get("counts") or {"train": None, "valid": None, "test": None}
@@ -140,27 +143,20 @@ def _of_classifier(folder: JobDir) -> dict[str, Any]:
         "classes": report.get("classes"),
         "images": {**counts, "bad": report.get("bad")},
         "metrics": dict(made.metrics) if made else dict.fromkeys(METRICS),
-        "epochs": _epochs(folder),
+        "epochs": sum(record.name == "valid_loss" for record in found),  # those that were measured on valid
         "bundle": str(folder.model) if made else None,
     }
 
 
-def _of_script(folder: JobDir, job: Job) -> dict[str, Any]:
+def _of_script(folder: JobDir, job: Job, found: Sequence[Record]) -> dict[str, Any]:
     """A script's metrics are their last matches, as at SageMaker; its bundle is what it left in model/."""
-    found = records.read(folder.records, ["script"])
     last = {record.name: record.value for record in found if record.kind == "metric"}
     return {
         "entry_point": job.entry_point,
         "hyperparameters": job.hyperparameters,
         "metrics": {metric.name: last.get(metric.name) for metric in job.metrics},
-        "bundle": str(folder.model) if any(folder.model.iterdir()) else None,
+        "bundle": str(folder.model) if folder.model.is_dir() and any(folder.model.iterdir()) else None,
     }
-
-
-def _issues(folder: JobDir) -> list[str]:
-    """The rules that have found something, as the job itself recorded it; vizsla debug says what."""
-    found = records.read(folder.records, ["findings", "watcher"])
-    return list(dict.fromkeys(record.name for record in found if record.kind == "finding"))
 
 
 METRICS = ("train_loss", "valid_loss", "valid_accuracy", "test_loss", "test_accuracy")
@@ -182,13 +178,3 @@ def _read_or_none(path: Path) -> Any:
         return read_json(path)
     except (OSError, ValueError):
         return None
-
-
-def _epochs(folder: JobDir) -> int:
-    """Epochs that count: those whose valid loss is on record."""
-    return sum(record.name == "valid_loss" for record in records.read(folder.records, ["train"]))
-
-
-def _seconds(attempt: jobdir.Attempt) -> float:
-    end = datetime.fromisoformat(attempt.ended or now())
-    return (end - datetime.fromisoformat(attempt.created)).total_seconds()

@@ -113,7 +113,7 @@ def document(folder: JobDir) -> dict[str, Any]:
         "best": trial_document(winner) if winner else None,
         "overall_best": _overall_best(folder, made, found),
         "folder": str(folder.path),
-        "seconds": round(sum(trials.seconds(attempt) for attempt in folder.attempts()), 3),
+        "seconds": round(sum(attempt.seconds for attempt in folder.attempts()), 3),
         "reason": last.reason if last else None,
         "hint": last.hint if last else None,
     }

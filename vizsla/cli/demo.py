@@ -91,18 +91,13 @@ def result(
         ("vizsla data check DIR", "look at photos of your own, one folder a class"),
         ("vizsla train DIR", "and train on them"),
     ]
-    judged = debug.table(document["rules"])
-    parts = [
-        columns(figures),
-        "\nRules:",
-        judged,
-        "\nTwo held-out photos:",
-        columns(asked),
-        "\nWhere it lies:",
-        columns(places),
-        "\nNext:",
-    ]
-    return "\n" + "\n".join([*parts, columns(following)])
+    parts = {
+        "Rules": debug.table(document["rules"]),
+        "Two held-out photos": columns(asked),
+        "Where it lies": columns(places),
+        "Next": columns(following),
+    }
+    return f"\n{columns(figures)}\n" + "\n".join(f"\n{title}:\n{text}" for title, text in parts.items())
 
 
 def _settings(trial: Mapping[str, Any]) -> str:

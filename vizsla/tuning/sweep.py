@@ -76,7 +76,7 @@ class Controller:
         self._asked_at: dict[int, float] = {}
         self._starts: Counter[str] = Counter()
         self._judged: dict[int, int] = {}
-        self._spent_s = sum(trials.seconds(attempt) for attempt in folder.attempts()[:-1])
+        self._spent_s = sum(attempt.seconds for attempt in folder.attempts()[:-1])
         self._began = time.monotonic()
         self._shown_at = -math.inf
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from vizsla import jobdir, records
-from vizsla.job import CLASSIFIER, Job, now
+from vizsla.job import CLASSIFIER, Job
 from vizsla.jobdir import Attempt, JobDir
 from vizsla.records import Record
 from vizsla.tuning.search import State, Tried
@@ -95,7 +94,7 @@ def read(sweep: Sweep, number: int, folder: JobDir) -> Trial:
         attempts=len(attempts),
         curve=curve,
         objective=objective,
-        seconds=sum(seconds(each) for each in attempts),
+        seconds=sum(each.seconds for each in attempts),
         at_its_end=job.entry_point == CLASSIFIER and len(curve) >= folder.plan().epochs,
     )
 
@@ -117,12 +116,6 @@ def best(trials: Sequence[Trial], sweep: Sweep) -> Trial | None:
     sign = 1 if sweep.direction == "minimize" else -1
     counted = [trial for trial in trials if trial.objective is not None and not trial.running]
     return min(counted, key=lambda trial: (sign * (trial.objective or 0.0), trial.number), default=None)
-
-
-def seconds(attempt: Attempt) -> float:
-    """How long an attempt took, or has taken."""
-    end = datetime.fromisoformat(attempt.ended or now())
-    return (end - datetime.fromisoformat(attempt.created)).total_seconds()
 
 
 def _last_run(found: Sequence[Record], name: str) -> Sequence[Record]:
