@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.scripts import lay_out, log, run
 from vizsla import records
+from vizsla.files import read_json, write_json
 from vizsla.jobdir import JobDir
-from vizsla.records import Record
+from vizsla.observers.rules import LiveRules
+from vizsla.records import Record, Tail, Writer
+from vizsla.segments import Segments
+from vizsla.watcher import Watcher
 
 LOSS = {"train loss": "loss: ([0-9.naif]+)"}
 RISING = "import time\nfor step in range({steps}):\n    print('loss:', 1 + step, flush=True)\n    time.sleep({pause})\n"
@@ -77,3 +84,44 @@ def test_a_healthy_script_is_left_alone(tmp_path: Path) -> None:
     folder = lay_out(tmp_path, script, metrics=LOSS, rules=[NO_DROP, "stalled_training"])
     assert run(folder).state == "Completed"
     assert found(folder) == []
+
+
+def test_what_a_script_leaves_talking_does_not_hold_its_job_up(tmp_path: Path) -> None:
+    script = "import subprocess\nsubprocess.Popen(['yes', 'still here'])\nprint('done', flush=True)\n"
+    folder = lay_out(tmp_path, script)
+    assert run(folder).state == "Completed"
+    assert "done" in log(folder)
+
+
+def test_a_disk_that_refuses_costs_what_rules_would_have_said_and_no_job(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = lay_out(tmp_path, "pass", metrics=LOSS, rules=[f"{NO_DROP},action=stop"])
+    with Writer(Segments(folder.records / "script", 1)) as writer:
+        for step in range(6):
+            writer.write(Record(1.0 + step, "metric", "train loss", mode="global", step=step, value=1.0 + step))
+
+    def full(_record: Record) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    rules = LiveRules(folder.job().rules, full)
+    rules.begin()
+    assert (Watcher(rules, Tail(folder.records)).look() or "").startswith("stopped by the rule LossNotDecreasing: ")
+
+    class Unreadable(Tail):
+        def poll(self) -> list[Record]:
+            raise OSError(errno.EIO, "Input/output error")
+
+    watcher = Watcher(rules, Unreadable(folder.records))
+    assert watcher.look() is None
+    watcher.end()
+    assert "the rules could not be asked: Input/output error" in caplog.text
+
+
+def test_a_job_that_cannot_be_begun_is_failed_with_the_reason(tmp_path: Path) -> None:
+    folder = lay_out(tmp_path, "pass")
+    raw = read_json(folder.path / "job.json")
+    raw["rules"] = [{"name": "Ears", "rule": "Ears"}]  # of another version, or by hand
+    write_json(folder.path / "job.json", raw)
+    attempt = run(folder)
+    assert (attempt.state, attempt.reason) == ("Failed", "There is no rule called 'Ears'.")

@@ -6,16 +6,20 @@ told the time, so a job that has stopped measuring is seen too. What rules find 
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from vizsla.analysis import evaluations
+from vizsla.files import reason
 from vizsla.job import CLASSIFIER, Job
 from vizsla.jobdir import JobDir
 from vizsla.observers.rules import LiveRules, acted
 from vizsla.records import Tail, Writer
 from vizsla.segments import Segments
+
+log = logging.getLogger("vizsla.rules")
 
 STREAM = "watcher"
 LOOK_S = 1.0
@@ -29,22 +33,27 @@ class Watcher:
         self._tail = tail
         self._looked_at = 0.0
 
-    def end(self) -> None:
-        """Tells the rules that nothing more will come."""
-        for record in self._tail.poll():
-            self._rules.hear(record)
-        self._rules.finish()
-        self._rules.settle()
-
     def look(self) -> str | None:
-        """Why the job is to be stopped, if a rule wants it to be. A disk that cannot be read is left alone."""
+        """Why the job is to be stopped, if a rule wants it to be."""
         if time.monotonic() - self._looked_at < LOOK_S:
             return None
         self._looked_at = time.monotonic()
-        for record in self._tail.poll():
-            self._rules.hear(record)
-        self._rules.tick(time.time())
-        stop = self._rules.settle()
+        return self._ask(lambda: self._rules.tick(time.time()))
+
+    def end(self) -> None:
+        """Tells the rules that nothing more will come."""
+        self._ask(self._rules.finish)
+
+    def _ask(self, question: Callable[[], None]) -> str | None:
+        """A disk that refuses costs the job what rules would have said, and never the job."""
+        try:
+            for record in self._tail.poll():
+                self._rules.hear(record)
+            question()
+            stop = self._rules.settle()
+        except OSError as error:
+            log.warning("the rules could not be asked: %s", reason(error))
+            return None
         return stop.reason if stop else None
 
 

@@ -5,6 +5,7 @@ The same evaluators serve afterwards (`analysis.evaluations`), so a finding here
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -150,7 +151,8 @@ class LiveRules:
     def _tell(self, one: _Found) -> None:
         if one.number <= KEPT_FINDINGS:
             self.findings.append(one.finding)
-            self._write(_record(one))
+            with contextlib.suppress(OSError):  # a full disk costs the record, not what is done about the finding
+                self._write(_record(one))
         name = one.evaluator.request.name
         if one.number <= SHOWN:
             log.warning("%s: %s %s", name, one.finding.message, one.finding.cure)
