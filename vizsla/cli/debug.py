@@ -22,7 +22,7 @@ def debug(
         typer.Option(
             "--rule",
             metavar="RULE[:PARAMETER=VALUE,…]",
-            help="A rule, such as overfit:ratio_threshold=0.2. Default: those the job has. Repeatable.",
+            help="A rule, such as overfit:patience=2. Default: the job's, else the six of vizsla train. Repeatable.",
         ),
     ] = None,
     as_json: Json = False,

@@ -21,6 +21,15 @@ def healthy_steps(count: int) -> list[Record]:
     return [gradient(layer, step, 1e-3) for step in range(count) for layer in ("conv1", "fc")]
 
 
+@pytest.mark.parametrize("rule", ["vanishing_gradient", "poor_weight_initialization"])
+def test_the_classifiers_first_step_is_let_be_also_where_no_weights_are_recorded(rule: str) -> None:
+    def found(at: int) -> int:
+        steps = [gradient("conv1", at, 0.0), gradient("fc", at, 0.1)]
+        return judge(rule, steps, Context(settings=PLAN)).triggered
+
+    assert (found(0), found(1)) == (0, 1)
+
+
 def test_a_gradient_below_the_threshold_is_named() -> None:
     found = judge(
         "vanishing_gradient",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from vizsla.analysis.rules.base import Context
+from vizsla.analysis.rules.frozen import starts_at_zero
 from vizsla.analysis.rules.reading import collection, number
 from vizsla.records import Record
 
@@ -19,13 +21,15 @@ class Gradient(NamedTuple):
     """The mean of its absolute values."""
     is_blocked: bool
     """Exactly zero, in a step in which a layer that starts at zero learns: nothing passes such a layer until it has
-    moved. The head of vizsla's classifier starts so, and the last scale of each block of a residual network."""
+    moved. The head of vizsla's classifier starts so, which is known of it also where its weights are not recorded, and
+    the last scale of each block of a residual network."""
 
 
 class BackwardPass:
     """Takes tensor records of one step; the weights among them tell which layers are all zero."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._moment: tuple[str | None, int | None] | None = None
         self._gradients: list[tuple[Record, float]] = []
         self._zero: set[str] = set()
@@ -49,4 +53,7 @@ class BackwardPass:
         found, zero = self._gradients, self._zero
         self._gradients, self._zero = [], set()
         blocked = any(size > 0 and record.name in zero for record, size in found)
-        return [Gradient(record, size, blocked and size == 0) for record, size in found]
+        return [
+            Gradient(record, size, size == 0 and (blocked or starts_at_zero(record, self._context)))
+            for record, size in found
+        ]

@@ -43,7 +43,7 @@ class VanishingGradient(Rule[VanishingGradientParameters]):
 
     def __init__(self, name: str, parameters: VanishingGradientParameters, context: Context) -> None:
         super().__init__(name, parameters, context)
-        self._pass = BackwardPass()
+        self._pass = BackwardPass(context)
         self._in_a_row: dict[str, int] = {}
 
     def see(self, record: Record) -> Iterator[Finding]:

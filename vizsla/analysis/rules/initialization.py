@@ -54,7 +54,7 @@ class PoorWeightInitialization(Rule[PoorWeightInitializationParameters]):
         self._selection = Selection.of(None, parameters.activation_inputs_regex)
         self._by_type = parameters.activation_inputs_regex == RELU_INPUTS
         self._looked: set[str] = set()  # parts that could be looked at
-        self._pass = BackwardPass()
+        self._pass = BackwardPass(context)
         self._widest: Record | None = None  # the last activation input of the step that is coming in
         self._spread = (math.inf, 0.0)  # smallest and largest variance of that step
         self._lowest, self._since = math.inf, 0
