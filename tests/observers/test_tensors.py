@@ -63,7 +63,10 @@ def test_moments_are_those_of_the_finite_elements(array: np.ndarray) -> None:
 def test_both_ways_to_the_moments_agree(array: np.ndarray) -> None:
     tensor = torch.from_numpy(array)
     if tensor.numel():
-        quick, careful = taken(tensors._of_finite(tensor)), taken(tensors._of_finite_part(tensor))
+        quick, careful = (
+            taken(tensors._of_finite(tensor, torch.linalg.vector_norm(tensor))),
+            taken(tensors._of_finite_part(tensor)),
+        )
         scale = max(1.0, quick["max"] ** 2, quick["min"] ** 2)
         assert all(close(quick[name], careful[name], scale) for name in quick)
 
