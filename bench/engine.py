@@ -16,7 +16,7 @@ from bench.report import Section, spread
 from vizsla import jobdir
 from vizsla.job import Job
 from vizsla.jobdir import Outcome
-from vizsla.machine import Process
+from vizsla.process import Process
 
 JOBS = 10_000
 RUNS = 5

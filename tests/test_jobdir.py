@@ -14,8 +14,8 @@ from tests.races import race
 from vizsla.errors import UserError, VizslaError
 from vizsla.job import Job, iso
 from vizsla.jobdir import VANISHED, Attempt, JobDir, Outcome, State, advance, create
-from vizsla.machine import Process
 from vizsla.plan import resolve
+from vizsla.process import Process
 
 ALIVE = Process.of(os.getpid())
 DEAD = replace(ALIVE, started=ALIVE.started - 60)
@@ -270,7 +270,7 @@ def test_an_attempt_that_was_never_heard_of_ended_when_it_began(folder: JobDir) 
 
 
 SETUP = (
-    "from vizsla.errors import UserError\nfrom vizsla.jobdir import *\nfrom vizsla.machine import Process\nimport os"
+    "from vizsla.errors import UserError\nfrom vizsla.jobdir import *\nfrom vizsla.process import Process\nimport os"
 )
 
 

@@ -13,7 +13,7 @@ from tests.races import race
 from tests.scripts import lay_out
 from vizsla import store
 from vizsla.jobdir import JobDir, Outcome, State, advance
-from vizsla.machine import Process
+from vizsla.process import Process
 from vizsla.store import FILE, Row, Store
 from vizsla.workspace import Workspace
 

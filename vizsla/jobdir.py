@@ -20,7 +20,7 @@ from vizsla import source
 from vizsla.errors import UserError, VizslaError
 from vizsla.files import read_json, write_json
 from vizsla.job import Job, iso, now
-from vizsla.machine import Process
+from vizsla.process import Process
 
 if TYPE_CHECKING:
     from vizsla.plan import Plan

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import re
 import select
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import psutil
 
@@ -42,11 +44,14 @@ Look = Callable[[], str | None]
 """Why a job is to be stopped; None while it may go on."""
 
 
-def supervise(folder: JobDir, number: int) -> int:
-    """One attempt from start to end. Returns the exit code of its process."""
+def supervise() -> int:
+    """The attempt that stdin names, from start to end. Returns the exit code of its process."""
     wish = Wish()
-    if sys.stdin.readline() != "go\n":
+    orders = sys.stdin.readline()
+    if not orders.endswith("\n"):
         return 0  # whoever started us was killed before the attempt was written down
+    order = json.loads(orders)
+    folder, number = JobDir(Path(order["folder"])), int(order["attempt"])
     try:
         return _run(folder, number, wish)
     except VizslaError as error:  # before there was a process, or the disk refuses its last word

@@ -1,7 +1,8 @@
 """The program inside a job: `python -m vizsla.worker VERB`. Nothing above imports it; it is started as a process.
 
-`run FOLDER ATTEMPT` supervises one attempt: it starts `train` as a child, passes signals on, keeps the child's output
-as the job's log, and has the last word on how the attempt ended. It imports no torch, so it can watch from outside.
+`run` supervises the attempt that its stdin names: it starts `train` as a child, passes signals on, keeps the child's
+output as the job's log, and has the last word on how the attempt ended. It imports no torch, so it can watch from
+outside.
 `train FOLDER ATTEMPT` is the built-in classifier. The other verbs read one JSON document from stdin and answer with
 one on stdout; whatever libraries print goes to stderr.
 """
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> int:
     if verb == "run":
         from vizsla import supervise
 
-        return supervise.supervise(JobDir(Path(rest[0])), int(rest[1]))
+        return supervise.supervise()
     if verb == "train":
         return train(JobDir(Path(rest[0])), int(rest[1]))
     from vizsla import answers

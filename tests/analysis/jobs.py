@@ -12,8 +12,8 @@ from vizsla.analysis import rules
 from vizsla.files import read_json, write_json
 from vizsla.job import Job
 from vizsla.jobdir import JobDir, Outcome, create
-from vizsla.machine import Process
 from vizsla.plan import resolve
+from vizsla.process import Process
 from vizsla.records import Record, Value, Writer
 from vizsla.segments import Segments
 

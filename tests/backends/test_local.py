@@ -22,7 +22,7 @@ from tests.conftest import TINY
 from tests.photos import write_folder
 from tests.races import race
 from vizsla import bundle, records
-from vizsla.backends import local
+from vizsla.backends import local, standby
 from vizsla.errors import JobError, UserError
 from vizsla.job import Job, partition
 from vizsla.jobdir import VANISHED, Attempt, JobDir, advance, create
@@ -114,11 +114,13 @@ def trainer(attempt: Attempt) -> psutil.Process:
 
 
 def running(folder: JobDir) -> list[psutil.Process]:
-    """Every process that was started for this job and still runs."""
+    """Every process that was started for this job and still runs; a worker is told on its stdin what it is for."""
+    workers = {attempt.process.pid for attempt in folder.attempts() if attempt.process.alive()}
     found = []
     for process in psutil.process_iter():
         try:
-            if str(folder.path) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+            ours = process.pid in workers or str(folder.path) in process.cmdline()
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except psutil.Error:
             continue
@@ -307,7 +309,7 @@ def test_a_job_that_is_killed_is_gone_at_once(new: New) -> None:
 def test_a_worker_whose_submitter_died_before_it_said_go_touches_nothing(new: New) -> None:
     folder = new({"epochs": "1"})
     before = snapshot(folder)
-    done = subprocess.run([*local.WORKER, "run", str(folder.path), "1"], stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run([*standby.COMMAND, "run"], stdin=subprocess.DEVNULL, check=False)
     assert done.returncode == 0
     assert not running(folder)
     assert snapshot(folder) == before

@@ -23,7 +23,7 @@ from vizsla.backends import local
 from vizsla.cli.main import main
 from vizsla.errors import VizslaError
 from vizsla.jobdir import Outcome
-from vizsla.machine import Process
+from vizsla.process import Process
 from vizsla.training import classifier
 
 if TYPE_CHECKING:

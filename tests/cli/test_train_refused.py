@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tests.cli.conftest import TORN, tiny
 from vizsla import jobdir
 from vizsla.jobdir import JobDir
-from vizsla.machine import Process
+from vizsla.process import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from smdebug.trials import Trial, create_trial
 from tests.compat.training import Training, everything, finished
 from vizsla.debugger import watch
 from vizsla.jobdir import JobDir, Outcome
-from vizsla.machine import Process
+from vizsla.process import Process
 from vizsla.records import Record, Writer
 from vizsla.segments import Segments
 

@@ -11,7 +11,7 @@ from tests.analysis.jobs import ended, measured
 from vizsla import jobdir
 from vizsla.job import Job, Metric
 from vizsla.jobdir import VANISHED, JobDir, Outcome
-from vizsla.machine import Process
+from vizsla.process import Process
 from vizsla.records import Record, Writer
 from vizsla.segments import Segments
 from vizsla.tuning import trials

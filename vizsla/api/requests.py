@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from vizsla import source
-from vizsla.analysis import defaults, rules
 from vizsla.api import hooks
 from vizsla.errors import UserError
 from vizsla.job import CHANNEL, CLASSIFIER, Job, Metric, RuleRequest, partition
@@ -90,6 +89,10 @@ def plan(asked: Job) -> Plan | None:
 
 def _rules(asked: Rules) -> tuple[RuleRequest, ...]:
     """Raises UserError for a rule or a parameter that cannot be."""
+    if not asked.named and not asked.defaults:
+        return ()
+    from vizsla.analysis import defaults, rules  # a job without rules does not wait for them to load
+
     for each in asked.named:
         rules.make(each)
     kinds = {each.rule for each in asked.named}

@@ -13,6 +13,7 @@ from vizsla import bundle, jobdir, records
 from vizsla.api import requests
 from vizsla.api.requests import Request
 from vizsla.backends import local
+from vizsla.backends.standby import Worker
 from vizsla.errors import UserError
 from vizsla.files import read_json
 from vizsla.job import CLASSIFIER, Job, slug
@@ -35,8 +36,8 @@ class Watch:
     progress: Callable[[Mapping[str, Any]], None]
 
 
-def submit(request: Request, workspace: Workspace) -> JobDir:
-    """Starts a training job of its own process and returns at once.
+def submit(request: Request, workspace: Workspace, ready: Worker | None = None) -> JobDir:
+    """Starts a training job of its own process and returns at once. `ready` is a worker that waits already.
 
     Raises UserError for settings, names or folders that cannot be; nothing is left behind then.
     """
@@ -47,8 +48,9 @@ def submit(request: Request, workspace: Workspace) -> JobDir:
     else:
         folder = workspace.take_like("training", f"{_stem(asked)}-{datetime.now().strftime(NAME_FORMAT)}")
     with workspace.filling(folder):
-        local.start(jobdir.create(folder, asked.model_copy(update={"name": folder.name}), planned))
-    return JobDir(folder)
+        made = jobdir.create(folder, asked.model_copy(update={"name": folder.name}), planned)
+        local.start(made, ready=ready)
+    return made
 
 
 def resume(name: str, workspace: Workspace) -> JobDir:

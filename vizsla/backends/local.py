@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,17 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from vizsla import records
+from vizsla.backends import standby
 from vizsla.backends.base import Status
+from vizsla.backends.standby import Worker
 from vizsla.errors import JobError, UserError, VizslaError
 from vizsla.files import reason
 from vizsla.job import Job
 from vizsla.jobdir import Attempt, JobDir, advance, create
-from vizsla.machine import Process, cpus, waiting_asleep
+from vizsla.machine import waiting_asleep
 from vizsla.plan import Plan
+from vizsla.process import Process
 from vizsla.segments import LogTail, read_log
 from vizsla.workspace import Workspace
 
-WORKER = (sys.executable, "-m", "vizsla.worker")
 STOP_GRACE_S = 120.0  # what SageMaker gives a job between SIGTERM and SIGKILL
 LOOK_S = 0.2
 
@@ -79,28 +80,18 @@ class LocalBackend:
         return JobDir(self.workspace.find(name, "training"))
 
 
-def start(folder: JobDir, share: int | None = None) -> Attempt:
+def start(folder: JobDir, share: int | None = None, ready: Worker | None = None) -> Attempt:
     """Starts the next attempt of a job in a session of its own and returns at once.
 
     The worker waits until its attempt is written down: if this process is killed before that, the worker reads the end
-    of its input and ends without having touched anything. `share` is how many cores the job gets, all by default.
-    Raises UserError if an attempt still runs.
+    of its input and ends without having touched anything. `share` is how many cores the job gets, all by default;
+    `ready` is a worker that waits already. Raises UserError if an attempt still runs.
     """
     with folder.starting() as number:
         _end_orphans(folder)
-        worker = subprocess.Popen(
-            [*WORKER, "run", str(folder.path), str(number)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=_environment(share),
-            start_new_session=True,
-        )
+        worker = ready or standby.start(share)
         attempt = folder.begin(number, Process.of(worker.pid))
-        assert worker.stdin is not None  # noqa: S101 - a pipe was asked for
-        with contextlib.suppress(BrokenPipeError):  # a worker that died already is found by advance()
-            worker.stdin.write(b"go\n")
-            worker.stdin.close()
+        standby.order(worker, folder.path, number)
         threading.Thread(target=worker.wait, daemon=True).start()  # takes it off the system's list when it has ended
     return attempt
 
@@ -178,11 +169,11 @@ def log(folder: JobDir, follow: bool) -> Iterator[str]:
 def ask(verb: str, request: dict[str, Any]) -> Any:
     """What the worker answers to one question. Raises the VizslaError that the worker ended with."""
     with subprocess.Popen(
-        [*WORKER, verb],
+        [*standby.COMMAND, verb],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**_environment(), **waiting_asleep()},
+        env={**standby.environment(), **waiting_asleep()},
     ) as worker:
         try:
             out, err = worker.communicate(json.dumps(request).encode())
@@ -207,10 +198,6 @@ def _end_orphans(folder: JobDir) -> None:
     if attempts and not attempts[-1].process.replaced():
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(attempts[-1].process.pid, signal.SIGKILL)
-
-
-def _environment(share: int | None = None) -> dict[str, str]:
-    return {**os.environ, "VIZSLA_CPUS": str(share or cpus()), "PYTHONUNBUFFERED": "1"}
 
 
 def _signal(process: Process, number: signal.Signals) -> None:

@@ -6,11 +6,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vizsla.errors import UserError
+
+if TYPE_CHECKING:
+    from vizsla.job import RuleRequest
 
 
 class Terminated(BaseException):
@@ -73,6 +76,15 @@ def pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:
             raise UserError(f"{option} {key.strip()} is given twice.", "Give it once.")
         found[key.strip()] = value.strip()
     return found
+
+
+def rule_requests(typed: Sequence[str] | None) -> list[RuleRequest]:
+    """Rules as they are typed. Raises UserError for one that cannot be."""
+    if not typed:
+        return []
+    from vizsla.api.rules import parse  # a job without rules does not wait for them to load
+
+    return parse(typed)
 
 
 def print_json(document: Any) -> None:

@@ -18,6 +18,7 @@ from vizsla.cli.options import (
     WorkspaceDir,
     pairs,
     print_json,
+    rule_requests,
 )
 from vizsla.cli.train import finish, named, wait
 from vizsla.errors import UserError
@@ -39,20 +40,22 @@ def run(
     workspace: WorkspaceDir = None,
 ) -> None:
     """Run a training script with SM_* variables, arguments and folders as SageMaker gives it."""
-    from vizsla.api import requests, training
-    from vizsla.api.rules import parse
-    from vizsla.cli import summary
-    from vizsla.console.live import Live
-    from vizsla.workspace import Workspace
+    from vizsla.api.standby import standby
 
-    own = script(entry_point, source, hyperparameters, metrics)
-    if own is None:
-        raise UserError(f"{entry_point} is no Python script.", "Name a file that ends in .py.")
-    watched = requests.Rules(parse(rules))
-    request = requests.Request(named(channel), pairs(settings, "--set"), name, own, watched)
-    with Live(as_json, raw=True) as live:
-        job = training.submit(request, Workspace.at(workspace))
-        ended = wait(job, live)
+    with standby() as worker:  # it loads while this process does
+        from vizsla.api import requests, training
+        from vizsla.cli import summary
+        from vizsla.console.live import Live
+        from vizsla.workspace import Workspace
+
+        own = script(entry_point, source, hyperparameters, metrics)
+        if own is None:
+            raise UserError(f"{entry_point} is no Python script.", "Name a file that ends in .py.")
+        watched = requests.Rules(rule_requests(rules))
+        request = requests.Request(named(channel), pairs(settings, "--set"), name, own, watched)
+        with Live(as_json, raw=True) as live:
+            job = training.submit(request, Workspace.at(workspace), worker)
+            ended = wait(job, live)
     document = training.document(job)
     if as_json:
         print_json(document)

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vizsla.cli.options import Channels, Json, RuleNames, Settings, Terminated, WorkspaceDir, pairs, print_json
+from vizsla.cli.options import (
+    Channels,
+    Json,
+    RuleNames,
+    Settings,
+    Terminated,
+    WorkspaceDir,
+    pairs,
+    print_json,
+    rule_requests,
+)
 from vizsla.errors import JobError, UserError
 
 if TYPE_CHECKING:
@@ -41,7 +51,6 @@ def train(
 ) -> None:
     """Train a classifier on a folder of photos."""
     from vizsla.api import requests, training, tuning
-    from vizsla.api.rules import parse
     from vizsla.cli import summary
     from vizsla.console.live import Live
     from vizsla.workspace import Workspace
@@ -56,7 +65,7 @@ def train(
             job = training.resume(resume, place)
         else:
             given = {**(tuning.winner(winner, place) if winner else {}), **pairs(settings, "--set")}
-            watched = requests.Rules(parse(rules), default_rules)
+            watched = requests.Rules(rule_requests(rules), default_rules)
             request = requests.Request(channels(folder, channel), given, name, rules=watched)
             job = training.submit(request, place)
         ended = wait(job, live)

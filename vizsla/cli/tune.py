@@ -21,6 +21,7 @@ from vizsla.cli.options import (
     WorkspaceDir,
     pairs,
     print_json,
+    rule_requests,
 )
 from vizsla.cli.train import channels, named
 from vizsla.errors import JobError, UserError
@@ -77,7 +78,6 @@ def tune(
 ) -> None:
     """Search over hyperparameters; every trial is a job."""
     from vizsla.api import requests, tuning
-    from vizsla.api.rules import parse
     from vizsla.cli.run import script
     from vizsla.tuning.space import parse_range
     from vizsla.workspace import Workspace
@@ -104,7 +104,7 @@ def tune(
         )
         own = script(what, source, hyperparameters, metrics)
         photos = named(channel) if own else channels(what, channel)
-        watched = requests.Rules(parse(rules))
+        watched = requests.Rules(rule_requests(rules))
         request = requests.Request(photos, pairs(settings, "--set"), name, own, watched)
         folder = tuning.submit(request, asked, place)
     ended = follow(folder, as_json)
