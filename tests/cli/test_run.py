@@ -138,7 +138,7 @@ def test_a_person_reads_what_the_rules_found(vizsla: Run, tmp_path: Path) -> Non
 def test_a_person_reads_that_the_rules_found_nothing(vizsla: Run, tmp_path: Path) -> None:
     put(tmp_path, RISING.replace("1 + step", "9 - step"))
     ended = vizsla("run", "train.py", "--name", "mine", *WATCHED)
-    assert "  rules   nothing found by 1: vizsla debug mine" in ended.out.splitlines()
+    assert "  rules   1 watched and found nothing: vizsla debug mine" in ended.out.splitlines()
 
 
 def test_a_script_that_failed_goes_on_and_is_shown_like_a_new_one(vizsla: Run, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def document(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"rules": ["Overfit", "DeadRelu"]}, "  rules    nothing found by 2: vizsla debug dogs"),
+        ({"rules": ["Overfit", "DeadRelu"]}, "  rules    2 watched and found nothing: vizsla debug dogs"),
         ({"rules": ["Overfit", "DeadRelu"], "issues": ["DeadRelu"]}, "  rules    DeadRelu: vizsla debug dogs"),
         ({}, "  job      dogs (Completed, 1 epoch, 1 min 05 s)"),
     ],

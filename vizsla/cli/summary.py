@@ -50,4 +50,4 @@ def _rules(document: Mapping[str, Any]) -> Rows:
     if document["issues"]:
         return [("rules", safe(listed(document["issues"])) + more)]
     watched = len(document["rules"])
-    return [("rules", f"nothing found by {watched}{more}")] if watched else []
+    return [("rules", f"{watched} watched and found nothing{more}")] if watched else []
