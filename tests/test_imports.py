@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 
 VALUES = (
     "errors words files backbones keys job plan machine process source container jobdir workspace segments records "
-    "bundle logs"
+    "bundle logs memory profilerconfig"
 )
 
 # Layer → the modules and packages in it. A new module has to find its place here.
@@ -32,7 +32,7 @@ LAYERS = {
     "tuning": ["vizsla.tuning"],
     "places": ["vizsla.backends", "vizsla.store"],
     "worker": ["vizsla.worker", "vizsla.answers", "vizsla.supervise", "vizsla.program", "vizsla.watcher"],
-    "other loops": ["vizsla.debugger", "vizsla.compat"],  # of the user's own process
+    "other loops": ["vizsla.debugger", "vizsla.profiler", "vizsla.compat"],  # of the user's own process
     "training": ["vizsla.training", "vizsla.observers"],  # the loop's events are what observers see
     "serving": ["vizsla.serving"],
     "vision": ["vizsla.vision"],
@@ -65,15 +65,21 @@ MAY_LOAD = {
     "vizsla.backends.local": {"psutil"},
     "vizsla.tuning": {"pydantic"},
     "vizsla.debugger": {"torch"},
+    "vizsla.profiler": {"torch"},
     "vizsla.compat": {"torch", "numpy", "safetensors"},
     "vizsla.training": {"numpy", "torch"},
     "vizsla.observers": {"numpy", "torch", "safetensors"},
+    "vizsla.observers.system": {"psutil"},  # beside a job or a loop, without torch
+    "vizsla.observers.tree": set[str](),
+    "vizsla.observers.gpus": set[str](),
     "vizsla.serving": {"numpy"},
     "vizsla.vision.networks": {"torch"},
     "vizsla.vision.preprocess": {"numpy", "PIL"},
     "vizsla.keys": {"pydantic", "pydantic_core"},
     "vizsla.job": {"pydantic"},
     "vizsla.plan": {"pydantic"},
+    "vizsla.profilerconfig": {"pydantic"},
+    "vizsla.memory": {"psutil"},
     "vizsla.process": {"psutil"},
     "vizsla.supervise": {"psutil"},
 }

@@ -10,8 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from vizsla.analysis.rules import registry
 from vizsla.errors import UserError
-from vizsla.job import CHANNEL, Job, Launch, LogSettings, RunSettings, check_name, iso, now, partition, slug
+from vizsla.job import (
+    CHANNEL,
+    CLASSIFIER,
+    PROFILER_RULES,
+    STALLED,
+    Job,
+    Launch,
+    LogSettings,
+    ProfileSettings,
+    RuleRequest,
+    RunSettings,
+    check_name,
+    iso,
+    now,
+    partition,
+    slug,
+)
 
 
 @pytest.mark.parametrize("name", ["a", "7", "dogs", "Dogs-2", "a--b", "0-0", "x" * 63])
@@ -80,13 +97,34 @@ def test_an_unknown_launch_setting_names_the_nearest() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("log.level", "loud"), ("run.threads", "0"), ("run.loader_workers", "-1"), ("run.memory_format", "nchw")],
+    [
+        *(("log.level", "loud"), ("run.threads", "0"), ("run.loader_workers", "-1"), ("run.memory_format", "nchw")),
+        *(("profile.interval_ms", "300"), ("profile.interval_ms", "often"), ("profile.num_steps", "101")),
+    ],
 )
 def test_a_launch_setting_that_cannot_be_is_named(key: str, value: str) -> None:
     with pytest.raises(UserError) as caught:
         partition({key: value})
     assert caught.value.message.startswith(f"{key}={value} cannot be: ")
     assert caught.value.hint.startswith(f"{key}: ")
+
+
+def test_settings_of_the_profiler_are_typed_as_others() -> None:
+    launch = partition({"profile.interval_ms": "200", "profile.num-steps": "3", "profile.python": "true"})[1]
+    assert launch.profile == ProfileSettings(interval_ms=200, num_steps=3, python=True)
+
+
+@pytest.mark.parametrize(("entry_point", "inside"), [(CLASSIFIER, ["Overfit"]), ("train.py", [])])
+def test_rules_about_more_than_the_loop_are_asked_from_outside(entry_point: str, inside: list[str]) -> None:
+    kinds = ["Overfit", STALLED, "CPUBottleneck"]
+    rules = tuple(RuleRequest(name=kind, rule=kind) for kind in kinds)
+    job = Job(name="j", channels={}, entry_point=entry_point, rules=rules)
+    assert [one.rule for one in job.inside_rules] == inside
+    assert [one.rule for one in job.outside_rules] == [kind for kind in kinds if kind not in inside]
+
+
+def test_every_profiler_rule_there_is_counts_as_one() -> None:
+    assert {rule.__name__ for rule in registry.PROFILER} == PROFILER_RULES
 
 
 def test_a_job_comes_back_from_its_file_as_it_was() -> None:

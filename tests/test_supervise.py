@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -17,7 +19,7 @@ from tests.scripts import DEAF, FOREVER, lay_out, log, run, says, until
 from vizsla import records
 from vizsla.backends import local
 from vizsla.container import packages
-from vizsla.job import Launch, ScriptSettings
+from vizsla.job import Launch, ProfileSettings, ScriptSettings
 from vizsla.jobdir import VANISHED, JobDir
 from vizsla.supervise import error_of, how_it_died
 
@@ -187,6 +189,82 @@ def test_output_that_is_no_text_is_kept_in_the_log(tmp_path: Path) -> None:
     assert run(folder).state == "Completed"
     assert len([line for line in log(folder) if line.startswith("caf")]) == 1
     assert values(folder, "loss") == [(0, 1.0)]
+
+
+# ---- what it uses
+
+
+def samples(folder: JobDir) -> list[tuple[float, Mapping[str, Any]]]:
+    found = records.read(folder.records, ["system"])
+    return [(each.t, each.value) for each in found if each.name == "sample" and isinstance(each.value, Mapping)]
+
+
+def sampled(tmp_path: Path, script: str) -> JobDir:
+    folder = lay_out(tmp_path, script, launch=Launch(profile=ProfileSettings(interval_ms=100)))
+    assert run(folder).state == "Completed", log(folder)
+    return folder
+
+
+def said(folder: JobDir, name: str) -> float:
+    """The number that a script has printed after `name`."""
+    return next(float(line.split()[1]) for line in log(folder) if line.startswith(f"{name} "))
+
+
+def test_a_job_is_sampled_while_nothing_of_its_own_can_run(tmp_path: Path) -> None:
+    script = (
+        "import threading, time\n"
+        "ticks = 0\n"
+        "def tick():\n"
+        "    global ticks\n"
+        "    while True:\n"
+        "        ticks += 1\n"
+        "        time.sleep(0.01)\n"
+        "threading.Thread(target=tick, daemon=True).start()\n"
+        "before = ticks\n"
+        "print('from', time.time())\n"
+        "sum(range(60_000_000))\n"  # one call into C, which never lets go of the lock
+        "print('to', time.time())\n"
+        "print('ticks', ticks - before)\n"
+    )
+    folder = sampled(tmp_path, script)
+    assert said(folder, "ticks") <= 2
+    within = [t for t, _ in samples(folder) if said(folder, "from") < t < said(folder, "to")]
+    assert len(within) >= 3
+
+
+def test_what_a_job_computes_is_what_its_samples_say(tmp_path: Path) -> None:
+    script = (
+        "import time\nprint('begun', time.time())\nwhile time.process_time() < 1: pass\n"
+        "print('computed', time.process_time())\ntime.sleep(1)\nprint('slept', time.time())\n"
+    )
+    folder = sampled(tmp_path, script)
+    computed = sum(each["job_cpu"] / 100 * each["seconds"] for _, each in samples(folder))
+    assert 0.8 * said(folder, "computed") < computed < 0.5 + 1.5 * said(folder, "computed")
+    asleep = [each["job_cpu"] for t, each in samples(folder) if said(folder, "slept") - 0.7 < t < said(folder, "slept")]
+    assert max(asleep) < 20
+
+
+def test_samples_end_with_the_job(tmp_path: Path) -> None:
+    folder = sampled(tmp_path, "import time\ntime.sleep(0.5)\n")
+    attempt = folder.attempts()[-1]
+    begun, ended = (datetime.fromisoformat(text or "").timestamp() for text in (attempt.created, attempt.ended))
+    assert samples(folder)
+    assert all(begun < t < ended + 0.01 for t, _ in samples(folder))
+    assert not list(folder.records.glob("system/*.open"))
+
+
+def test_each_attempt_has_its_own_samples(tmp_path: Path) -> None:
+    folder = sampled(tmp_path, "import time\ntime.sleep(0.3)\n")
+    first = len(samples(folder))
+    assert run(folder).state == "Completed"
+    assert len(samples(folder)) > first
+    assert {file.name[:4] for file in folder.records.glob("system/*")} == {"0001", "0002"}
+
+
+def test_a_job_without_a_profiler_has_no_samples(tmp_path: Path) -> None:
+    folder = lay_out(tmp_path, "pass", launch=Launch(profile=ProfileSettings(enabled=False)))
+    assert run(folder).state == "Completed"
+    assert not (folder.records / "system").exists()
 
 
 # ---- /opt/ml

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripts import lay_out, log, run
+from tests.conftest import run_vizsla, settings
+from tests.photos import write_folder
+from tests.scripts import lay_out, log, run, says
 from vizsla import records
 from vizsla.files import read_json, write_json
 from vizsla.jobdir import JobDir
@@ -55,6 +57,22 @@ def test_a_stop_action_ends_the_script_with_the_reason(tmp_path: Path) -> None:
     assert len(log(folder)) < 100
 
 
+def test_a_profiler_rule_stops_a_script_while_it_runs(tmp_path: Path) -> None:
+    rule = "max_initialization_time:threshold=0.0001,action=stop"
+    attempt = run(folder := lay_out(tmp_path, RISING.format(steps=600, pause=0.1), metrics=LOSS, rules=[rule]))
+    assert attempt.state == "Stopped"
+    assert (attempt.reason or "").startswith("stopped by the rule MaxInitializationTime: The first step began ")
+    assert len(log(folder)) < 100
+
+
+def test_a_profiler_rule_alone_has_the_classifier_watched_before_its_first_step(tmp_path: Path) -> None:
+    write_folder(tmp_path / "photos", {"disc": 8, "rows": 8})
+    rule = "max_initialization_time:threshold=0.0001,action=stop"
+    ended = run_vizsla("train", "photos", *settings("epochs=500"), "--rule", rule, "--json", cwd=tmp_path)
+    assert ended.document["status"] == "Stopped"
+    assert "MaxInitializationTime: The first step has not begun " in ended.document["reason"]
+
+
 def test_a_script_that_a_rule_has_stopped_goes_on_to_its_end(tmp_path: Path) -> None:
     folder = lay_out(tmp_path, RISING.format(steps=60, pause=0.1), metrics=LOSS, rules=[f"{NO_DROP},action=stop"])
     assert run(folder).state == "Stopped"
@@ -90,7 +108,7 @@ def test_what_a_script_leaves_talking_does_not_hold_its_job_up(tmp_path: Path) -
     script = "import subprocess\nsubprocess.Popen(['yes', 'still here'])\nprint('done', flush=True)\n"
     folder = lay_out(tmp_path, script)
     assert run(folder).state == "Completed"
-    assert "done" in log(folder)
+    assert says(folder, "done")  # not as a line of its own: the other one talks in between
 
 
 def test_a_disk_that_refuses_costs_what_rules_would_have_said_and_no_job(

@@ -18,8 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vizsla import profilerconfig
 from vizsla.files import write_json
-from vizsla.job import Job
+from vizsla.job import Job, ProfileSettings
 from vizsla.jobdir import FILE_MODE, ONE_HOST, JobDir
 
 # Binds the job folder ($1) to /opt/ml in a mount namespace of the script's own. Where /opt/ml is not there yet, /opt
@@ -120,16 +121,20 @@ def environment(job: Job, folder: JobDir, cpus: int) -> dict[str, str]:
     }
 
 
-def hooked(folder: JobDir, attempt: int, hook: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Writes down what a script's smdebug hook is to save, and gives the variables by which the hook finds it.
+def hooked(
+    folder: JobDir, attempt: int, hook: Mapping[str, Any] | None = None, profile: ProfileSettings | None = None
+) -> dict[str, str]:
+    """Writes down what a script's smdebug hook is to save and to profile, and gives the variables by which it finds it.
 
     hook: a DebuggerHookConfig as SageMaker's JSON has it, by default `HOOK`. A hook writes into the job's folder
-    whatever LocalPath says. Raises VizslaError where the file cannot be written.
+    whatever LocalPath says. Raises VizslaError where a file cannot be written.
     """
-    file = folder.config / "debughookconfig.json"
-    write_json(file, dict(HOOK if hook is None else hook))
+    saving, profiling = folder.config / "debughookconfig.json", folder.config / "profilerconfig.json"
+    write_json(saving, dict(HOOK if hook is None else hook))
+    write_json(profiling, profilerconfig.document(profile or ProfileSettings(num_steps=0)))
     return {
-        "SMDEBUG_CONFIG_FILE_PATH": str(file),
+        "SMDEBUG_CONFIG_FILE_PATH": str(saving),
+        profilerconfig.VARIABLE: str(profiling),
         "VIZSLA_JOB": str(folder.path),
         "VIZSLA_ATTEMPT": str(attempt),
     }

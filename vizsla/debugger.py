@@ -25,15 +25,16 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import nn
+from torch.autograd.profiler import record_function
 
 from vizsla import records
 from vizsla.analysis import rules as catalogue
 from vizsla.analysis.rules import Context, Finding
 from vizsla.errors import UserError, named
-from vizsla.files import unwritable
 from vizsla.job import DebugSettings, RuleRequest
-from vizsla.observers import answers
+from vizsla.observers import answers, places
 from vizsla.observers.inspector import Hook, Inspector
+from vizsla.observers.operators import OURS
 from vizsla.observers.raw import RawFiles
 from vizsla.observers.rules import HeardWriter, LiveRules
 from vizsla.observers.saving import Saving
@@ -76,7 +77,7 @@ def watch(
     """
     several = rules if isinstance(rules, Iterable) and not isinstance(rules, str) else [rules]
     requests = catalogue.distinct(map(_request, several))
-    return Watch(model, loss_fn, requests, _folder(out), (settings or DebugSettings(), steps))
+    return Watch(model, loss_fn, requests, places.folder(out, "debug"), (settings or DebugSettings(), steps))
 
 
 def _request(rule: object) -> RuleRequest:
@@ -101,7 +102,7 @@ class Watch:
         recording: tuple[DebugSettings, int | None],
     ) -> None:
         settings, steps = recording
-        number = _next_attempt(out / "records")
+        number = places.next_attempt(out / "records")
         self._streams = ExitStack()
         findings = self._streams.enter_context(Writer(Segments(out / "records" / "findings", number)))
         self._rules = LiveRules(requests, findings.write, Context(others=_records_of))
@@ -225,7 +226,8 @@ class Watch:
     def _loss_given(self, _loss_fn: nn.Module, args: Any, kwargs: Any, loss: Any) -> None:
         if torch.compiler.is_compiling():
             return
-        batch = answers.given_to_loss((args, kwargs))
+        with record_function(OURS):
+            batch = answers.given_to_loss((args, kwargs))
         if self._inspector.model.training:
             self._attempt(lambda: self._see(batch))
         elif isinstance(loss, torch.Tensor):
@@ -262,25 +264,6 @@ class Watch:
         self._end_evaluation()
         self._rules.finish()
         self._rules.settle()
-
-
-def _folder(out: str | os.PathLike[str]) -> Path:
-    if not os.fspath(out) or "\0" in os.fspath(out):
-        raise UserError(
-            f"The debugger needs a folder to write to, and {out!r} cannot be one.", 'Name one, such as out="debug".'
-        )
-    folder = Path(out).absolute()
-    try:
-        (folder / "records").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(folder / "records", error) from error
-    return folder
-
-
-def _next_attempt(folder: Path) -> int:
-    """Records are never overwritten: a run in the same folder is one more attempt, which goes on from nothing."""
-    numbers = [file.name.partition("-")[0] for file in folder.glob("*/*-*.jsonl*")]
-    return 1 + max((int(number) for number in numbers if number.isdigit()), default=0)
 
 
 def _records_of(name: str) -> Sequence[Record]:

@@ -25,6 +25,14 @@ UNITS = {"s": 1, "min": 60, "h": 3600}
 # Keys that SageMaker's launchers add for themselves; AWS's toolkit drops them before a script sees them, and so do we.
 LAUNCHER_PREFIXES = ("sagemaker_", "_tuning_")
 STALLED = "StalledTrainingRule"
+# What a profiler rule thinks about comes from outside of the training as well, so it is asked there.
+PROFILER_RULES = frozenset(
+    {
+        *("ProfilerReport", "BatchSize", "CPUBottleneck", "IOBottleneck", "LowGPUUtilization", "GPUMemoryIncrease"),
+        *("LoadBalancing", "Dataloader", "MaxInitializationTime", "StepOutlier"),
+        *("OverallSystemUsage", "OverallFrameworkMetrics"),
+    }
+)
 CHANNEL = re.compile(r"[A-Za-z0-9\.\-_]{1,64}")  # AWS's pattern for channel names
 
 
@@ -115,6 +123,27 @@ class DebugSettings(keys.Section):
     """Collections of which whole tensors are kept as well, in checkpoints/vizsla/tensors/; they can be large."""
 
 
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+
+
+class ProfileSettings(keys.Section):
+    """What the profiler records of where the time goes; nothing of it changes the training."""
+
+    enabled: bool = True
+    """Whether there are system samples, phases and a profile at all."""
+    interval_ms: Annotated[Literal[100, 200, 500, 1000, 5000, 60000], BeforeValidator(_whole)] = 500
+    """Milliseconds between two samples of the system: 100, 200, 500, 1000, 5000 or 60000."""
+    start_step: int = Field(0, ge=0)
+    """The first training step of the operator profile, counted over the whole run."""
+    num_steps: int = Field(10, ge=0, le=100)
+    """Steps in the operator profile, at most 100; 0 makes none. The phases of all steps are recorded either way."""
+    python: bool = False
+    """Whether Python's own profiler (cProfile) sees the same steps; it makes them slower."""
+    stop_after: int | None = Field(None, ge=1)
+    """End the job after so many training steps, for a profile alone; by default it trains to the end."""
+
+
 class ScriptSettings(keys.Section):
     """What is done for a script before it starts."""
 
@@ -136,6 +165,7 @@ class Launch(keys.Section):
     script: ScriptSettings = ScriptSettings()
     log: LogSettings = LogSettings()
     debug: DebugSettings = DebugSettings()
+    profile: ProfileSettings = ProfileSettings()
     run: RunSettings = RunSettings()
 
 
@@ -212,8 +242,9 @@ class Job(BaseModel):
 
     @property
     def outside_rules(self) -> tuple[RuleRequest, ...]:
-        """Those that are asked outside of the job's process: all of a script's; else what sees a loop stand still."""
-        return tuple(rule for rule in self.rules if self.entry_point != CLASSIFIER or rule.rule == STALLED)
+        """Those that are asked outside of the job's process: all of a script's; else what sees more than the loop."""
+        outside = {STALLED, *PROFILER_RULES}
+        return tuple(rule for rule in self.rules if self.entry_point != CLASSIFIER or rule.rule in outside)
 
     @property
     def inside_rules(self) -> tuple[RuleRequest, ...]:

@@ -31,11 +31,13 @@ class Program:
     metrics: tuple[tuple[str, re.Pattern[str]], ...] = ()
     notes: tuple[str, ...] = ()
     """Lines for the top of the log."""
+    interval_s: float | None = None
+    """Seconds between two samples of what it uses; None for none."""
 
 
-def classifier(folder: JobDir, number: int) -> Program:
+def classifier(job: Job, folder: JobDir, number: int) -> Program:
     command = [sys.executable, "-m", "vizsla.worker", "train", str(folder.path), str(number)]
-    return Program(command, {**KEEP_MEMORY, **waiting_asleep()})
+    return Program(command, {**KEEP_MEMORY, **waiting_asleep()}, interval_s=_interval_s(job))
 
 
 def sweep(folder: JobDir, number: int) -> Program:
@@ -49,7 +51,9 @@ def script(job: Job, folder: JobDir, number: int) -> Iterator[Program]:
     Raises VizslaError where what it is to find cannot be written down.
     """
     arguments = container.arguments(container.hyperparameters(job))
-    variables = container.environment(job, folder, cpus()) | container.hooked(folder, number, job.hook)
+    variables = container.environment(job, folder, cpus()) | container.hooked(
+        folder, number, job.hook, job.launch.profile
+    )
     install, uninstalled = container.installing(job, folder)
     with container.at_opt_ml(folder) as (prefix, problem):
         unmounted = f"/opt/ml cannot be had here ({problem}): use the SM_* variables" if problem else ""
@@ -59,4 +63,9 @@ def script(job: Job, folder: JobDir, number: int) -> Iterator[Program]:
             folder=str(folder.code),
             metrics=tuple((metric.name, re.compile(metric.regex)) for metric in job.metrics),
             notes=tuple(note for note in (uninstalled, unmounted) if note),
+            interval_s=_interval_s(job),
         )
+
+
+def _interval_s(job: Job) -> float | None:
+    return job.launch.profile.interval_ms / 1000 if job.launch.profile.enabled else None

@@ -18,7 +18,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from vizsla.files import write_atomic
 from vizsla.job import CLASSIFIER, Job
 from vizsla.jobdir import JobDir, Outcome, because
 from vizsla.logs import JobLog
+from vizsla.observers.system import sampling
 from vizsla.program import Program
 from vizsla.records import Record, Writer
 from vizsla.segments import Segments
@@ -68,7 +69,7 @@ def _run(folder: JobDir, number: int, wish: Wish) -> int:
     wish.after(job.launch.max_runtime, job.launch.stop_grace, lambda reason: _insist(folder, number, reason))
     with log.hearing(job.launch.log.level.upper()), _rules(job, folder, number) as look:
         if job.entry_point == CLASSIFIER:
-            return _watch(program.classifier(folder, number), folder, number, wish, log, look)
+            return _watch(program.classifier(job, folder, number), folder, number, wish, log, look)
         with program.script(job, folder, number) as script:
             return _watch(script, folder, number, wish, log, look)
 
@@ -124,11 +125,11 @@ def _watch(what: Program, folder: JobDir, number: int, wish: Wish, log: JobLog, 
         stderr=subprocess.STDOUT,
         cwd=what.folder,
         env={**os.environ, **what.environment},
-        preexec_fn=partial(_end_with_parent, os.getpid()),  # noqa: PLW1509 - safe here: this process has one thread
+        preexec_fn=partial(_end_with_parent, os.getpid()),  # noqa: PLW1509 - safe: this process has one thread so far
     )
     if wish.reason:  # it came before there was anybody to pass it on to
         child.terminate()
-    with contextlib.closing(Measured(folder, number, what.metrics)) as measured:
+    with contextlib.closing(Measured(folder, number, what.metrics)) as measured, _samples(child, what, folder, number):
         for note in what.notes:
             log.write(note)
         last = _keep_log(_lines(child, lambda: _ask(look, wish)), log, measured)
@@ -140,6 +141,15 @@ def _watch(what: Program, folder: JobDir, number: int, wish: Wish, log: JobLog, 
     elif outcome.state == "Stopped":  # it knows the signal only, not the limit of time behind it
         folder.report_outcome(number, replace(outcome, reason=because(outcome.reason, wish.reason or outcome.reason)))
     return code
+
+
+def _samples(
+    child: subprocess.Popen[bytes], what: Program, folder: JobDir, number: int
+) -> AbstractContextManager[None]:
+    """Measures what the child uses until it has ended; from a thread, so nothing with a `preexec_fn` may follow."""
+    if what.interval_s is None:
+        return contextlib.nullcontext()
+    return sampling(child.pid, folder.records, number, what.interval_s)
 
 
 def _ask(look: Look, wish: Wish) -> None:

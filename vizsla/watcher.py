@@ -1,7 +1,8 @@
-"""Rules on a job from outside of its process: all of a script's, and of the classifier's what sees a loop stand still.
+"""Rules on a job from outside of its process: all of a script's; of the classifier's those that see more than its loop.
 
-Part of the worker that supervises. The records that a job writes are read as they come; once a second the rules are
-told the time, so a job that has stopped measuring is seen too. What rules find goes to the stream `watcher`.
+Part of the worker that supervises. The records of a job are read as they come, its own and the samples of the system;
+once a second the rules are told the time, so a job that has stopped measuring is seen too. What rules find goes to the
+stream `watcher`.
 """
 
 from __future__ import annotations

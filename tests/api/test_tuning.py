@@ -13,6 +13,7 @@ from tests.photos import write_folder
 from vizsla import jobdir
 from vizsla.api import reporting, training, tuning
 from vizsla.api.requests import Request
+from vizsla.backends import local
 from vizsla.errors import UserError, VizslaError
 from vizsla.job import Job
 from vizsla.jobdir import JobDir, Outcome, create
@@ -64,6 +65,20 @@ def test_what_cannot_be_searched_is_refused_with_a_cure(
     tmp_path: Path, ranges: list[str], settings: dict[str, str], asked: dict[str, Any], expected: str
 ) -> None:
     assert expected in refused(tmp_path, *ranges, settings=settings, **asked)
+
+
+@pytest.mark.parametrize(
+    ("given", "steps"), [({}, 0), ({"profile.num_steps": "5"}, 5), ({"profile.num-steps": "5"}, 5)]
+)
+def test_trials_are_sampled_and_profile_no_operators_unless_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], steps: int
+) -> None:
+    monkeypatch.setattr(local, "start", lambda _folder: None)
+    write_folder(tmp_path / "photos", {"disc": 3, "rows": 3})
+    request = Request({"training": tmp_path / "photos"}, given)
+    search = tuning.Search(ranges=[parse_range("lr=0.001..0.1")])
+    trial = sweep.load(tuning.submit(request, search, Workspace(tmp_path / "runs"))).template
+    assert (trial.launch.profile.enabled, trial.launch.profile.num_steps) == (True, steps)
 
 
 def finished(place: Path, name: str, channel: str = "", **changes: Any) -> JobDir:

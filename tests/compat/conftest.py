@@ -19,7 +19,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     import torch
     from smdebug.pytorch import del_hook
 
-    for name in ("VIZSLA_JOB", "VIZSLA_ATTEMPT", "SMDEBUG_CONFIG_FILE_PATH", "USE_SMDEBUG"):
+    for name in ("VIZSLA_JOB", "VIZSLA_ATTEMPT", "SMDEBUG_CONFIG_FILE_PATH", "SMPROFILER_CONFIG_PATH", "USE_SMDEBUG"):
         monkeypatch.delenv(name, raising=False)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

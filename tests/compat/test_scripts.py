@@ -17,6 +17,7 @@ from smdebug.trials import create_trial
 from tests.conftest import ROOT, Run
 from tests.photos import write_folder
 from vizsla import container, records
+from vizsla.job import ProfileSettings
 from vizsla.jobdir import JobDir
 
 EXAMPLE = ROOT / "examples" / "smdebug_train_model.py"
@@ -138,13 +139,50 @@ def test_a_job_with_the_kill_switch_has_no_tensors(vizsla: Run, tmp_path: Path) 
 def test_a_hook_is_told_what_the_job_asks_for(tmp_path: Path) -> None:
     folder = JobDir(tmp_path)
     asked: dict[str, Any] = {"CollectionConfigurations": [{"CollectionName": "gradients"}]}
-    variables = container.hooked(folder, 2, asked)
+    variables = container.hooked(folder, 2, asked, ProfileSettings(interval_ms=200, num_steps=3))
     assert variables == {
         "SMDEBUG_CONFIG_FILE_PATH": str(folder.config / "debughookconfig.json"),
+        "SMPROFILER_CONFIG_PATH": str(folder.config / "profilerconfig.json"),
         "VIZSLA_JOB": str(tmp_path),
         "VIZSLA_ATTEMPT": "2",
     }
     assert json.loads((folder.config / "debughookconfig.json").read_text()) == asked
+    assert json.loads((folder.config / "profilerconfig.json").read_text()) == {
+        "DisableProfiler": False,
+        "ProfilingIntervalInMilliseconds": 200,
+        "ProfilingParameters": {
+            "ProfilerEnabled": "true",
+            "LocalPath": "/opt/ml/output/profiler",
+            "DetailedProfilingConfig": '{"StartStep": 0, "NumSteps": 3}',
+        },
+    }
+
+
+def test_a_scripts_phases_are_recorded_by_mode_and_its_operators_where_they_are_asked_for(
+    vizsla: Run, photos: Path
+) -> None:
+    ended = vizsla("run", EXAMPLE, "--channel", f"training={photos}", "--set", "profile.num_steps=3", "--json")
+    assert ended.code == 0, ended.err
+    folder = Path(ended.document["folder"])
+    found = [one for one in records.read(folder / "checkpoints/vizsla/records") if one.kind == "phase"]
+    trained = {(one.name, one.step) for one in found if one.mode == "train" and isinstance(one.value, float)}
+    assert trained == {
+        (name, step) for name in ("load", "observe", "forward", "backward", "update") for step in range(2)
+    }
+    assert [(one.step, one.global_step) for one in found if one.name == "evaluate"] == [(0, 1), (1, 3)]
+    (profile,) = (one for one in found if one.name == "profile")
+    assert profile.file == "checkpoints/vizsla/profile/1-trace.json.gz"
+    assert (folder / profile.file).is_file()
+    operators = [one.value for one in found if one.name == "operator"]
+    assert "aten::convolution_backward" in {one["operator"] for one in operators if isinstance(one, dict)}
+    assert "USDT" not in log(folder)
+
+
+def test_a_script_whose_profiler_is_off_has_no_phases(vizsla: Run, photos: Path) -> None:
+    ended = vizsla("run", EXAMPLE, "--channel", f"training={photos}", "--set", "profile.enabled=false", "--json")
+    assert ended.code == 0, ended.err
+    found = records.read(Path(ended.document["folder"]) / "checkpoints/vizsla/records")
+    assert {one.kind for one in found} == {"attempt", "tensor", "metric"}
 
 
 # ---- and nowhere else

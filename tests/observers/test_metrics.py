@@ -97,7 +97,7 @@ def test_a_loss_that_is_no_number_is_still_on_record(tmp_path: Path) -> None:
 
 def test_a_real_job_has_a_loss_for_each_step_and_a_valid_loss_for_each_epoch(trained: Trained) -> None:
     folder = trained.folder / "checkpoints" / "vizsla" / "records"
-    found = records.read(folder)
+    found = records.read(folder, {"train"})
     steps_per_epoch = math.ceil(trained.document["images"]["train"] / 16)
     assert found[0].kind == "attempt"
     assert [step for _, step, *_ in rows(found, "train_loss")] == list(range(3 * steps_per_epoch))

@@ -92,10 +92,36 @@ def test_a_job_writes_what_its_network_did_and_what_its_rules_found(tmp_path: Pa
     assert "WARNING vizsla.rules" in made.log(1)
 
 
-def test_the_debugger_can_be_switched_off(tmp_path: Path, pictures: Path) -> None:
-    made = make(tmp_path, pictures, settings=("debug.collections=none", "epochs=1"))
+def test_debugger_and_profiler_can_be_switched_off(tmp_path: Path, pictures: Path) -> None:
+    made = make(tmp_path, pictures, settings=("debug.collections=none", "profile.enabled=false", "epochs=1"))
     assert made.attempt(1).state == "Completed"
     assert {record.kind for record in made.records()} == {"attempt", "metric"}
+
+
+def test_a_job_is_profiled_and_says_how_it_runs(tmp_path: Path, pictures: Path) -> None:
+    made = make(tmp_path, pictures, settings=("debug.collections=none", "epochs=1"))
+    assert made.attempt(1).state == "Completed"
+    found = made.records("profile")
+    how = value(found[0])
+    assert (how["threads"], how["batch_size"], how["memory_format"]) == (1, 16, "channels_last")
+    assert {one.name for one in found[1:]} == {
+        *("load", "forward", "backward", "update", "observe", "evaluate", "checkpoint"),
+        *("profile", "operator"),
+    }
+    (profile,) = (one for one in found if one.name == "profile")
+    assert profile.file is not None
+    assert (made.folder.path / profile.file).is_file()
+    assert "USDT" not in made.log(1)  # what torch's profiler would say by itself
+
+
+@pytest.mark.parametrize(("steps", "said"), [(2, "stopped after 2 steps"), (1000, "the whole training is profiled")])
+def test_a_job_that_is_there_to_be_profiled_keeps_no_model(
+    tmp_path: Path, pictures: Path, steps: int, said: str
+) -> None:
+    made = make(tmp_path, pictures, settings=("epochs=1", f"profile.stop_after={steps}"))
+    stopped = made.attempt(1)
+    assert (stopped.state, stopped.reason) == ("Stopped", f"{said}: a profile keeps no model")
+    assert not (made.folder.model / "manifest.json").exists()
 
 
 def test_a_rule_ends_a_job_which_keeps_its_best_epoch_and_can_go_on(tmp_path: Path, pictures: Path) -> None:

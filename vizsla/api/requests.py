@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from vizsla import source
 from vizsla.api import hooks
 from vizsla.errors import UserError
-from vizsla.job import CHANNEL, CLASSIFIER, Job, Metric, RuleRequest, partition
+from vizsla.job import CHANNEL, CLASSIFIER, Job, Launch, Metric, RuleRequest, partition
 from vizsla.plan import Plan, resolve
 from vizsla.workspace import MARKER
 
@@ -67,7 +67,7 @@ def job(request: Request, name: str = "unnamed") -> Job:
             f"{next(iter(hyperparameters))} is no setting of vizsla's for a script.",
             f"Hand it to the script: --hp {next(iter(hyperparameters))}=VALUE",
         )
-    script, watched = request.script, _rules(Rules(request.rules.named))
+    script, watched, launch = request.script, _rules(Rules(request.rules.named)), _of_script(launch, request.settings)
     source.check(script.source, script.entry_point)
     return Job(
         name=name,
@@ -80,6 +80,22 @@ def job(request: Request, name: str = "unnamed") -> Job:
         hook=hooks.config(script.hook, watched, launch.debug),
         launch=launch,
     )
+
+
+def _of_script(launch: Launch, settings: Mapping[str, str]) -> Launch:
+    """A script may hold a profiler of its own, so its operators are profiled only where that was asked for.
+
+    Raises UserError for a number of steps to stop after: the loop is the script's.
+    """
+    profile = launch.profile
+    if profile.stop_after is not None:
+        raise UserError(
+            "profile.stop_after ends the built-in classifier's loop, not that of a script.",
+            "Leave it out, and let the script end by itself; --set max_runtime=60s ends it from outside.",
+        )
+    if any(name.replace("-", "_") == "profile.num_steps" for name in settings):
+        return launch
+    return launch.model_copy(update={"profile": profile.model_copy(update={"num_steps": 0})})
 
 
 def plan(asked: Job) -> Plan | None:

@@ -17,7 +17,7 @@ from vizsla.backends import local
 from vizsla.errors import UserError
 from vizsla.job import CLASSIFIER, Job, duration, slug
 from vizsla.jobdir import JobDir
-from vizsla.keys import declared, known
+from vizsla.keys import Section, declared, known
 from vizsla.plan import Plan, resolve
 from vizsla.tuning import parents, search, space, sweep, trials
 from vizsla.tuning.parents import Kind
@@ -59,6 +59,8 @@ def submit(request: Request, asked: Search, workspace: Workspace) -> JobDir:
     ranges = space.space(asked.ranges)
     if not template.rules and not any(name.startswith("debug.") for name in request.settings):
         template = _unwatched(template)
+    if not any(name.replace("-", "_") == "profile.num_steps" for name in request.settings):
+        template = _unprofiled(template)
     made = _sweep(request.name or "the new sweep", template, ranges, asked, request.settings)
     _check(made, ranges)
     if made.warm_start:
@@ -73,9 +75,17 @@ def submit(request: Request, asked: Search, workspace: Workspace) -> JobDir:
 
 
 def _unwatched(template: Job) -> Job:
-    """A trial records its metrics alone, unless rules were named: a search is to be quick."""
-    debug = template.launch.debug.model_copy(update={"collections": ()})
-    return template.model_copy(update={"launch": template.launch.model_copy(update={"debug": debug})})
+    """The debugger records nothing of a trial, unless rules were named: a search is to be quick."""
+    return _with_launch(template, debug=template.launch.debug.model_copy(update={"collections": ()}))
+
+
+def _unprofiled(template: Job) -> Job:
+    """Of a trial there are samples and phases; its operators are profiled where somebody asks for that."""
+    return _with_launch(template, profile=template.launch.profile.model_copy(update={"num_steps": 0}))
+
+
+def _with_launch(template: Job, **changed: Section) -> Job:
+    return template.model_copy(update={"launch": template.launch.model_copy(update=changed)})
 
 
 def resume(name: str, workspace: Workspace) -> JobDir:

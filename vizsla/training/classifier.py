@@ -12,7 +12,7 @@ import logging
 import platform
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -87,17 +87,17 @@ def run(folder: JobDir, number: int) -> Outcome:
     """Trains, keeps the best epoch as a bundle, and asks the test photos once.
 
     Raises VizslaError for whatever a user can mend. Asked to end in between, it returns Stopped with a bundle of the
-    best finished epoch, or without one if no epoch was finished.
+    best finished epoch, or without one if no epoch was finished. One that is there to be profiled keeps no bundle.
     """
     signals = Signals()
     progress = ProgressFile(folder.private / "progress.json")
-    plan = folder.plan()
+    plan, launch = folder.plan(), folder.job().launch
 
     def watched(done: int, total: int) -> None:
         signals.check()
         progress.show("check", done, total)
 
-    chosen = execution.choose(folder.job().launch.run, folder.private / "execution.json")
+    chosen = execution.choose(launch.run, folder.private / "execution.json")
     try:
         splits = prepare(folder, plan, chosen, watched)
         torch.manual_seed(plan.seed)
@@ -106,9 +106,13 @@ def run(folder: JobDir, number: int) -> Outcome:
         signals.check()
     except Interrupted as interrupted:
         return Outcome("Stopped", f"{interrupted}, before the training began")
-    with watching(folder, number, {"signals": signals, "progress": progress}) as see:
+    how = {**asdict(chosen), "batch_size": plan.batch_size}
+    with watching(folder, number, {"signals": signals, "progress": progress}, how) as see:
         checkpoints = Checkpoints(folder.checkpoints, plan.digest(), splits.fingerprint)
         trained = train(net, plan, (splits.train, splits.valid), checkpoints, see)
+    if launch.profile.stop_after:
+        reason = trained.stopped.reason if trained.stopped else "the whole training is profiled"
+        return Outcome("Stopped", f"{reason}: a profile keeps no model")
     if not trained.best.epoch:
         reason = trained.stopped.reason if trained.stopped else "stopped"
         return Outcome("Stopped", f"{reason}, before the first epoch ended: there is no model")

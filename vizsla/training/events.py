@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # whoever watches another loop than ours needs no photos, so 
     import torch
     from torch import nn
 
+    from vizsla.training.clock import Phase
     from vizsla.training.scores import Scores
 
 
@@ -48,6 +49,8 @@ class Step:
     labels_B: torch.Tensor = field(compare=False, repr=False)
     logits_BC: torch.Tensor = field(compare=False, repr=False)
     """What the network answered before this step's update; without its history."""
+    phases: tuple[Phase, ...] = field(default=(), compare=False, repr=False)
+    """How the time since the last event was spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class EpochEnd:
     valid: Scores
     kept: bool
     """Whether its weights are the best so far."""
+    phases: tuple[Phase, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class Finished:
     train_loss: float
     valid_loss: float
     valid_accuracy: float
+    phases: tuple[Phase, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

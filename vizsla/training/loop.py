@@ -1,4 +1,7 @@
-"""The loop: load, forward, backward, update, see. What watches it gets events and may answer with a Stop."""
+"""The loop: load, forward, backward, update, see. What watches it gets events and may answer with a Stop.
+
+Its clock says where the time goes: each event carries the phases since the one before it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from vizsla.errors import UserError
 from vizsla.plan import Plan
 from vizsla.training import optim
 from vizsla.training.checkpoint import Best, Checkpoints, Parts, Progress
+from vizsla.training.clock import Clock
 from vizsla.training.data import Photos, cut
 from vizsla.training.events import EpochEnd, Finished, See, Started, Step, Stop
 from vizsla.training.scores import BATCH, evaluate
@@ -52,37 +56,46 @@ def train(net: nn.Module, plan: Plan, splits: tuple[Photos, Photos], checkpoints
     parts = Parts(net, *optim.prepare(net, plan, steps))
     at, best = checkpoints.restore(parts)
 
-    stop = see(Started(plan.epochs, steps, len(photos), at.epoch, at.global_step, at.step, net))
+    clock = Clock()
+    with clock("observe"):
+        stop = see(Started(plan.epochs, steps, len(photos), at.epoch, at.global_step, at.step, net))
     while not stop and at.epoch < plan.epochs and not out_of_patience(at, plan):
         epoch, train_loss = at.epoch + 1, Mean()
         networks.set_train_mode(net, frozen, keep_statistics=optim.pretrained(plan))
-        for step, batch in enumerate(photos.shuffled(plan.batch_size, plan.seed, epoch)):
+        for step, batch in clock.each("load", photos.shuffled(plan.batch_size, plan.seed, epoch)):
             lr = float(parts.schedule.get_last_lr()[0])
-            logits_BC = net(batch.x_BCHW)
-            loss = cross_entropy(logits_BC, batch.y_B, label_smoothing=plan.label_smoothing)
-            parts.optim.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            parts.optim.step()
-            parts.schedule.step()
-            train_loss.add(loss_value := float(loss.detach()), len(batch.y_B))
-            batch_seen = len(batch.y_B), batch.y_B, logits_BC.detach()
-            stop = see(Step(epoch, at.step, at.global_step, step, loss_value, lr, *batch_seen))
+            with clock("forward"):
+                logits_BC = net(batch.x_BCHW)
+                loss = cross_entropy(logits_BC, batch.y_B, label_smoothing=plan.label_smoothing)
+            with clock("backward"):
+                parts.optim.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+            with clock("update"):
+                parts.optim.step()
+                parts.schedule.step()
+                train_loss.add(loss_value := float(loss.detach()), len(batch.y_B))  # a GPU is waited for here
+            with clock("observe"):
+                batch_seen = len(batch.y_B), batch.y_B, logits_BC.detach()
+                stop = see(Step(epoch, at.step, at.global_step, step, loss_value, lr, *batch_seen, clock.lap()))
             at.step, at.global_step = at.step + 1, at.global_step + 1
             if stop:
                 break
         if stop:
             break  # a half epoch is never saved: resume runs it again from its first photo
-        valid = evaluate(net, valid_photos, valid_batch)
+        with clock("evaluate"):
+            valid = evaluate(net, valid_photos, valid_batch)
+            kept = best.keep(net, epoch, float(train_loss), (valid.loss, valid.accuracy))
         at.epoch, at.global_step = epoch, at.global_step + math.ceil(len(valid_photos) / valid_batch)
-        kept = best.keep(net, epoch, float(train_loss), (valid.loss, valid.accuracy))
         at.epochs_without_gain = 0 if kept else at.epochs_without_gain + 1
-        stop = see(EpochEnd(epoch, at.step - 1, at.global_step - 1, float(train_loss), valid, kept))
-        checkpoints.save(at, best, parts)
+        with clock("observe"):
+            stop = see(EpochEnd(epoch, at.step - 1, at.global_step - 1, float(train_loss), valid, kept, clock.lap()))
+        with clock("checkpoint"):
+            checkpoints.save(at, best, parts)
 
     if best.epoch:
         _refuse_diverged(best, plan)
         net.load_state_dict(best.weights)
-        see(Finished(at.epoch, best.epoch, best.train_loss, best.valid_loss, best.valid_accuracy))
+        see(Finished(at.epoch, best.epoch, best.train_loss, best.valid_loss, best.valid_accuracy, clock.lap()))
     return Trained(best, at.epoch, stop)
 
 

@@ -18,6 +18,10 @@ from vizsla.tuning.search import State, Tried
 from vizsla.tuning.spec import CLASSIFIER_METRICS, Sweep
 from vizsla.workspace import Workspace
 
+# Where an objective is. A sweep looks five times a second: samples, phases and tensors would cost it more than trials.
+CLASSIFIER_STREAMS = ("train",)
+SCRIPT_STREAMS = ("script",)
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -83,7 +87,8 @@ def read(sweep: Sweep, number: int, folder: JobDir) -> Trial:
     """One trial, its state moved on to what it really is."""
     job, attempt = folder.job(), jobdir.advance(folder)
     attempts = folder.attempts()
-    curve, objective = scored(job, sweep.objective, records.read(folder.records))
+    streams = CLASSIFIER_STREAMS if job.entry_point == CLASSIFIER else SCRIPT_STREAMS
+    curve, objective = scored(job, sweep.objective, records.read(folder.records, streams))
     if attempt and attempt.state == "Failed" and job.entry_point != CLASSIFIER:
         objective = None  # AWS counts no failed job; a classifier that was killed still has its finished epochs
     return Trial(

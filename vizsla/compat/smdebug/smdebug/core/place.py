@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-JOB = "VIZSLA_JOB"
-ATTEMPT = "VIZSLA_ATTEMPT"
+from vizsla.observers.places import ATTEMPT, JOB
+
 PRIVATE = Path("checkpoints", "vizsla")  # of a job folder: see docs/job-folder.md
 STREAM = "hook"
 DEFAULT_OUT = "smdebug-output"
@@ -41,11 +41,11 @@ def for_writing(out_dir: str | None) -> Place:
     job = os.environ.get(JOB)
     if not job:
         base = Path(out_dir or DEFAULT_OUT).expanduser().absolute()
-        return Place(base, base, STREAM, _last_attempt(base / "records" / STREAM) + 1)
+        return Place(base, base, STREAM, last_attempt(base / "records" / STREAM) + 1)
     base, attempt = Path(job), int(os.environ.get(ATTEMPT, "1"))
     records = base / PRIVATE / "records"
     names = [STREAM, *(f"{STREAM}-{number}" for number in range(2, 1000))]
-    free = next(name for name in names if _last_attempt(records / name) < attempt)
+    free = next(name for name in names if last_attempt(records / name) < attempt)
     return Place(base, base / PRIVATE, free, attempt)
 
 
@@ -64,6 +64,6 @@ def for_reading(path: str | Path) -> Place:
     return Place(base.parent.parent if inside else base, base, STREAM, 0)
 
 
-def _last_attempt(stream: Path) -> int:
+def last_attempt(stream: Path) -> int:
     """The number of the last attempt that wrote to this stream; 0 if none did."""
     return max((int(file.name[:4]) for file in stream.glob("[0-9][0-9][0-9][0-9]-*")), default=0)

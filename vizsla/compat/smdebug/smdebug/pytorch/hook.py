@@ -17,7 +17,9 @@ import torch
 from torch import nn
 from torch.nn.modules.loss import _Loss
 
-from ..core import config
+from vizsla.observers.places import is_first_worker
+
+from ..core import config, profiling
 from ..core.collection import Collection, Collections, Named
 from ..core.missing import absent
 from ..core.modes import ModeKeys, check_mode
@@ -26,7 +28,7 @@ from ..core.reduction_config import ReductionConfig
 from ..core.save_config import SaveConfig, SaveConfigMode
 from ..core.saver import Saver
 from ..core.store import Store
-from .attach import Attached, Told
+from .attach import Attached, Callback, Told
 from .current import set_hook
 
 log = logging.getLogger("smdebug")
@@ -80,7 +82,7 @@ class Hook:
     create_from_json = create_from_json_file
 
     def _set_up(self, asked: config.HookConfig, dry_run: bool = False) -> None:
-        self._on = config.is_on() and not dry_run and _is_first_worker()
+        self._on = config.is_on() and not dry_run and is_first_worker()
         self._process = os.getpid()
         self._failures = 0
         self._lock = threading.RLock()  # a backward pass may call from a thread of its own
@@ -91,6 +93,7 @@ class Hook:
         saver = self._saver
         begins, see = self._guarded(saver.begin_step), self._guarded(saver.see)
         self._attached = Attached(Told(self._guarded, begins, lambda: bool(saver.due), see, saver.next_name))
+        self._rhythm = profiling.rhythm(place, lambda: saver.mode, Callback) if self._on else None
         set_hook(self)
         if self._on:
             atexit.register(self.close)
@@ -103,6 +106,8 @@ class Hook:
             raise TypeError(f"register_module takes a torch.nn.Module, not {module!r}")
         if self._on:
             self._attached.model(module)
+            if self._rhythm:
+                self._rhythm.add(module)
 
     def register_loss(self, loss_module: nn.Module) -> None:
         """Watches a loss module; its output is in the collection `losses`. Raises TypeError."""
@@ -206,6 +211,8 @@ class Hook:
 
         self._guarded(finish)()
         self._attached.remove()
+        if self._rhythm:
+            self._rhythm.close()
         if self._failures > 1:
             log.warning("smdebug: %d times something could not be saved", self._failures)
         self._on = False
@@ -239,13 +246,6 @@ class Hook:
         if name.startswith("_"):
             raise AttributeError(name)
         raise AttributeError(absent("smdebug.pytorch.Hook", name, [each for each in dir(self) if each[0] != "_"]))
-
-
-def _is_first_worker() -> bool:
-    """Of several that train one model together all are alike: the first one's hook saves for them."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank() == 0
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _list(names: str | Iterable[str] | None) -> tuple[str, ...]:
