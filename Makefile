@@ -11,7 +11,7 @@ demo: .venv/installed  ## trains on 2,624 real photos of solar cells, evaluates,
 test: .venv/installed  ## every test
 	$(BIN)/pytest --numprocesses auto --dist loadfile
 
-test-contract: .venv/installed .venv-contract/installed  ## scripts under vizsla and under AWS's own launcher, compared
+test-contract: .venv/installed .venv-contract/installed  ## scripts under vizsla and under AWS's own launcher; exports in smdebug's readers
 	$(BIN)/pytest tests/contract
 
 lint: .venv/installed  ## ruff, mypy
@@ -34,9 +34,10 @@ docs: .venv/installed  ## the pages that are built from what the code says
 	touch $@
 
 # AWS's launcher brings scipy, gevent and boto3 in versions of its own, and a C extension to build.
-.venv-contract/installed: tests/contract/requirements.txt
+.venv-contract/installed: tests/contract/requirements.txt tests/contract/smdebug.txt
 	$(PYTHON) -m venv .venv-contract
 	.venv-contract/bin/pip install --quiet --requirement tests/contract/requirements.txt
+	.venv-contract/bin/pip install --quiet --no-deps --requirement tests/contract/smdebug.txt
 	touch $@
 
 clean:  ## all but the runs

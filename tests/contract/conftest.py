@@ -22,6 +22,7 @@ CHANNELS = ("training", "valid-2")
 FILE_MODE = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None"}
 # What SageMaker writes for one machine; `local` is what the toolkit says where AWS names an instance type.
 HOOK = {"LocalPath": "/opt/ml/output/tensors", "CollectionConfigurations": [{"CollectionName": "losses"}]}
+PROFILER = {"DisableProfiler": False, "ProfilingIntervalInMilliseconds": 500, "LocalPath": "/opt/ml/output/profiler"}
 ONE_HOST = {
     "current_host": "algo-1",
     "current_instance_type": "local",
@@ -87,6 +88,7 @@ def under_sagemaker(asked: Asked, place: Path) -> Ran:
         "inputdataconfig": dict.fromkeys(asked.channels, FILE_MODE),
         "resourceconfig": ONE_HOST,
         "debughookconfig": HOOK,
+        "profilerconfig": PROFILER,
     }
     for name, document in documents.items():
         (place / "input" / "config" / f"{name}.json").write_text(json.dumps(document))

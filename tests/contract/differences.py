@@ -38,6 +38,7 @@ ENVIRONMENT = (
     Difference("SM_TRAINING_ENV: num_cpus", "[1-9]*", "1", _CPUS),
     Difference("VIZSLA_CPUS", ABSENT, "1", "what a script may use, for those that start processes of their own"),
     Difference("SMDEBUG_CONFIG_FILE_PATH", ABSENT, "BASE/input/config/debughookconfig.json", _HOOK_FILE),
+    Difference("SMPROFILER_CONFIG_PATH", ABSENT, "BASE/input/config/profilerconfig.json", _HOOK_FILE),
     Difference("VIZSLA_JOB", ABSENT, "BASE", _HOOK),
     Difference("VIZSLA_ATTEMPT", ABSENT, "1", _HOOK),
     Difference(
