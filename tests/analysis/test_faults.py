@@ -15,7 +15,7 @@ from bench import rules_table
 from bench.faults import job, named, usual
 from bench.faults.loop import Training
 from bench.faults.named import Case
-from vizsla.analysis.rules import RULES, Evaluation, find, parse
+from vizsla.analysis.rules import TENSOR_RULES, Evaluation, find, parse
 
 SEED = 200  # neither of the table nor one that thresholds were chosen by
 MILDER = {
@@ -46,7 +46,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Evaluation]:
 
 
 def test_every_rule_has_a_fault() -> None:
-    assert {parse(case.rule).rule for case in CASES} == {rule.__name__ for rule in RULES}
+    assert {parse(case.rule).rule for case in CASES} == {rule.__name__ for rule in TENSOR_RULES}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule.partition(':')[0]}: {case.fault}")

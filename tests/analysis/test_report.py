@@ -52,7 +52,8 @@ def test_the_json_twin_of_a_real_job_has_the_same_figures(real: JobDir) -> None:
     kept = document["summary"]["kept_epoch"]
     valid = {point["epoch"]: point["value"] for point in document["curves"]["valid_loss"]}
     described = ["name", "kind", "status", "created", "recommendations", "summary", "rules"]
-    assert list(document) == [*described, "curves", "layers", "evaluation", "data", "page"]
+    timed = ["system", "phases", "operators", "steps", "verdict"]
+    assert list(document) == [*described, "curves", "layers", *timed, "evaluation", "data", "page"]
     assert (document["name"], document["kind"], document["status"]) == ("shapes", "training", "Completed")
     assert valid[kept] == manifest["metrics"]["valid_loss"] == min(valid.values())
     assert document["evaluation"] == read_json(real.reports / "evaluation.json")

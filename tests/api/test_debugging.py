@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.analysis.jobs import begun, ended, measured, reported, ruled
+from tests.analysis.profiling.making import START, machine, samples
+from tests.analysis.tensors import saved
 from vizsla.analysis import defaults
 from vizsla.api import debugging
 from vizsla.errors import UserError
@@ -135,3 +137,17 @@ def test_a_job_is_found_by_its_name_and_by_its_folder(tmp_path: Path) -> None:
 def test_a_folder_without_records_is_named_as_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"There are no records in {tmp_path}"):
         debugging.find(str(tmp_path), Workspace(tmp_path / "runs"))
+
+
+def test_of_a_script_that_measured_nothing_the_profilers_rules_can_be_asked(tmp_path: Path) -> None:
+    taken = [machine(), *samples(START, START + 30)]
+    folder = saved(as_script(ended(tmp_path)), taken)
+    document = debugging.debug(folder, ["overall_system_usage", "StepOutlier"])
+    assert [each["status"] for each in document["rules"]] == ["NoIssuesFound", "NotApplicable"]
+    with pytest.raises(UserError, match="no metric was named"):
+        debugging.debug(folder, ["overfit"])
+
+
+def test_where_the_profiler_was_off_its_rules_have_nothing_to_look_at(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has no records"):
+        debugging.debug(ended(tmp_path), ["profiler_report"])

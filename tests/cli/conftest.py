@@ -75,8 +75,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         signal.signal(number, handler)
 
 
-def _start(folder: JobDir) -> Attempt:
-    """backends.local.start, ended before it returns."""
+def _start(folder: JobDir, ready: None = None) -> Attempt:
+    """backends.local.start, ended before it returns; there is no worker."""
     with folder.starting() as number:
         attempt = folder.begin(number, Process(os.getpid(), started=0.0, boot="one whose processes have all ended"))
     try:

@@ -11,7 +11,6 @@ from tests.analysis.jobs import ended, measured, ruled
 from vizsla import CollectionConfig, DebuggerHookConfig, Estimator, ProfilerRule, Rule, UserError, rule_configs
 from vizsla.api import requests
 from vizsla.job import Action, Job
-from vizsla.sdk import arguments
 from vizsla.sdk.jobs import TrainingJob
 from vizsla.sdk.rule_configs import RuleConfig
 
@@ -151,6 +150,9 @@ def test_what_a_hook_is_told_that_smdebug_knows_is_passed_on(tmp_path: Path) -> 
         (lambda: Rule.sagemaker(rule_configs.overfit(), rule_parameters=["a"]), "rule_parameters is"),  # type: ignore[arg-type]
         (lambda: Rule.sagemaker(rule_configs.overfit(), collections_to_save=["a"]), "collections_to_save has 'a'"),  # type: ignore[list-item]
         (lambda: Rule.custom("image"), "container at AWS"),
+        (lambda: ProfilerRule.custom("image"), "container at AWS"),
+        (lambda: ProfilerRule.sagemaker(rule_configs.StepOutlier(stdev=5)), "no parameter 'stdev'"),
+        (lambda: ProfilerRule.sagemaker(rule_configs.ProfilerReport(StepOutlier_sigma=5)), "no parameter 'sigma'"),
         (lambda: rule_configs.Email("me@here"), "No mail to me@here"),
         (lambda: rule_configs.SMS("+49"), "No message to"),
         (lambda: rule_configs.Command("echo hello"), "is no command"),
@@ -178,15 +180,6 @@ def test_what_cannot_be_is_refused_where_it_is_written(attempt: object, said: st
 def test_an_unknown_rule_names_the_nearest() -> None:
     with pytest.raises(AttributeError, match="Did you mean overfit"):
         rule_configs.overfitt()
-
-
-def test_a_rule_of_the_profilers_is_said_to_have_no_effect(
-    photos: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(arguments, "_told", set[str]().copy)
-    estimator = Estimator(rules=[ProfilerRule.sagemaker(rule_configs.ProfilerReport())])
-    assert job(estimator, photos).rules == ()
-    assert "no effect on this machine: ProfilerReport" in caplog.text
 
 
 def test_a_training_job_says_how_its_rules_stand(tmp_path: Path) -> None:

@@ -116,6 +116,20 @@ def axis(title: str) -> Spec:
     return {"title": {"text": label(title), "standoff": 8}}
 
 
+def band(name: str, low: Sequence[tuple[float, float | None]], high: Sequence[float | None], colour: str) -> list[Spec]:
+    """The room between two curves over the places of the lower one, under one name in the legend."""
+    edge: Spec = {"type": "scatter", "mode": "lines", "x": [x for x, _ in low], "line": {"width": 0, "color": colour}}
+    edge |= {"legendgroup": name, "hoverinfo": "skip", "connectgaps": True}
+    upper = {"y": numbers(high), "name": label(name), "fill": "tonexty", "fillcolor": _faint(colour)}
+    return [edge | {"y": numbers(y for _, y in low), "showlegend": False}, edge | upper]
+
+
+def _faint(colour: str) -> str:
+    """The same colour, to be looked through."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.25)"
+
+
 def powers(values: Iterable[float]) -> Spec:
     """A logarithmic axis for numbers above 0, with a few round ones named: plotly would name every digit."""
     sizes = [math.log10(value) for value in values if value > 0 and math.isfinite(value)] or [0.0]

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, TypeAdapter, model_validator
 
 from vizsla import bundle, jobdir, records
-from vizsla.analysis import evaluations, series
+from vizsla.analysis import evaluations, recommendations, series
+from vizsla.analysis.profiling import summary
+from vizsla.analysis.profiling.summary import Summary
+from vizsla.analysis.recommendations import Recommendation
 from vizsla.analysis.rules import Evaluation as RuleEvaluation
 from vizsla.analysis.series import Series
 from vizsla.bundle import Manifest
@@ -121,6 +125,8 @@ class JobFacts:
     manifest: Manifest | None
     rules: tuple[RuleEvaluation, ...]
     """How the rules come out; none for a job without rules."""
+    profile: Summary
+    """Where the time went, and what the machine did."""
     problems: tuple[str, ...]
     """What could not be read, a sentence each."""
 
@@ -140,6 +146,12 @@ class JobFacts:
     def seconds(self) -> float:
         """How long its attempts ran, together."""
         return sum(attempt.seconds for attempt in self.attempts)
+
+    @property
+    def recommendations(self) -> list[Recommendation]:
+        """What to do, out of what its rules and the profiler found."""
+        figures = self.profile.figures
+        return recommendations.of(self.rules, self.profile.verdict, figures.loop_seconds if figures else None)
 
     @property
     def kept_epoch(self) -> int | None:
@@ -162,6 +174,7 @@ def read(folder: JobDir, requests: Iterable[RuleRequest] | None = None) -> JobFa
     found = _records(folder, last, problems)
     plan = _or_none(folder.plan, problems) if job.entry_point == CLASSIFIER else None
     asked = job.rules if requests is None else requests
+    known = evaluations.context(folder, plan)
     return JobFacts(
         folder=folder,
         job=job,
@@ -173,9 +186,16 @@ def read(folder: JobDir, requests: Iterable[RuleRequest] | None = None) -> JobFa
         evaluation=_document(folder.reports / "evaluation.json", Evaluation, problems),
         execution=_document(folder.private / "execution.json", dict[str, Any], problems),
         manifest=_or_none(lambda: bundle.read(folder.model), problems) if bundle.is_bundle(folder.model) else None,
-        rules=evaluations.evaluate(asked, found, last, evaluations.context(folder, plan)),
+        rules=evaluations.evaluate(asked, found, last, known),
+        profile=summary.read(found, known.settings, [_times(attempt) for attempt in attempts]),
         problems=tuple(problems),
     )
+
+
+def _times(attempt: Attempt) -> tuple[float, float | None]:
+    """Its start and end, unix seconds."""
+    ended = datetime.fromisoformat(attempt.ended).timestamp() if attempt.ended else None
+    return datetime.fromisoformat(attempt.created).timestamp(), ended
 
 
 def _records(folder: JobDir, last: Attempt | None, problems: list[str]) -> tuple[Record, ...]:

@@ -1,7 +1,8 @@
 """What a rule measured, step by step, against its threshold: the plot beside its verdict.
 
 A rule says what it measured only where it finds something. So it is asked once more with a threshold that nothing can
-meet: then it says so of everything, and the plot shows what the rule itself computes, never a second opinion.
+meet: then it says so of everything, and the plot shows what the rule itself computes, never a second opinion. The
+profiler's rules have none here: what they look at is drawn over the time of the job, in sections of its own.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vizsla.analysis import charts, page, recommendations
+from vizsla.analysis import charts, page
 from vizsla.analysis import facts as job_facts
 from vizsla.analysis import layers as layer_grids
 from vizsla.analysis.facts import JobFacts
@@ -24,11 +24,15 @@ from vizsla.analysis.sections import (
     heldout,
     layers,
     listing,
+    operators,
     parallel,
     photos,
     places,
     search,
     settings,
+    steps,
+    system,
+    time,
     tuning,
     verdicts,
 )
@@ -40,7 +44,8 @@ from vizsla.jobdir import JobDir
 PAGE = "report.html"
 _JOB_SECTIONS = (
     *(advice.section, verdicts.section, curves.section, layers.section),
-    *(heldout.section, photos.section, settings.section, places.section),
+    *(heldout.section, photos.section, time.section, steps.section, operators.section, system.section),
+    *(settings.section, places.section),
 )
 _SWEEP_SECTIONS = (tuning.section, listing.section, best.section, search.section, parallel.section)
 
@@ -85,11 +90,12 @@ def _job_document(facts: JobFacts) -> dict[str, Any]:
         "kind": facts.folder.kind,
         "status": facts.status,
         "created": facts.job.created,
-        "recommendations": [each.document() for each in recommendations.of(facts.rules)],
+        "recommendations": [each.document() for each in facts.recommendations],
         "summary": _summary(facts),
         "rules": [each.document() for each in facts.rules],
         "curves": _curves(facts),
         "layers": _layers(facts),
+        **facts.profile.document(),
         "evaluation": facts.evaluation.model_dump(mode="json") if facts.evaluation else None,
         "data": facts.data.model_dump(mode="json") if facts.data else None,
         "page": str(facts.folder.path / PAGE),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from vizsla import records
 from vizsla.analysis import defaults, facts, recommendations, rules
 from vizsla.analysis.facts import JobFacts
 from vizsla.errors import UserError
-from vizsla.job import CLASSIFIER, Job, RuleRequest
+from vizsla.job import CLASSIFIER, PROFILER_RULES, Job, RuleRequest
 from vizsla.jobdir import JobDir
 from vizsla.workspace import KINDS, Workspace
 
@@ -26,8 +26,9 @@ def debug(folder: JobDir, asked: Sequence[str] = ()) -> dict[str, Any]:
     requests = _requests(asked)
     if folder.kind == "tuning":
         raise UserError(f"{folder.name} is a search, and rules look at one job.", "Name one of its training jobs.")
-    known = facts.read(folder, requests or _own(folder.job()))
-    _refuse_without_records(known)
+    requests = requests or _own(folder.job())
+    known = facts.read(folder, requests)
+    _refuse_without_records(known, {request.rule for request in requests})
     return {
         "name": folder.name,
         "kind": folder.kind,
@@ -94,8 +95,10 @@ def _own(job: Job) -> tuple[RuleRequest, ...]:
     raise UserError(f"{job.name} has no rules of its own.", "Name some, such as --rule loss_not_decreasing")
 
 
-def _refuse_without_records(known: JobFacts) -> None:
-    if any(record.kind in ("metric", "tensor") for record in known.records):
+def _refuse_without_records(known: JobFacts, asked: Set[str]) -> None:
+    """Time is recorded of every job, so that is something to look at only where a rule of the profiler's is asked."""
+    kinds = {"metric", "tensor", *(("system", "phase") if asked & PROFILER_RULES else ())}
+    if any(record.kind in kinds for record in known.records):
         return
     name = known.folder.name
     if known.problems:

@@ -36,8 +36,10 @@ class Watch:
     progress: Callable[[Mapping[str, Any]], None]
 
 
-def submit(request: Request, workspace: Workspace, ready: Worker | None = None) -> JobDir:
-    """Starts a training job of its own process and returns at once. `ready` is a worker that waits already.
+def submit(request: Request, workspace: Workspace, what: str = "", ready: Worker | None = None) -> JobDir:
+    """Starts a training job of its own process and returns at once.
+
+    what: a word for a name that nobody gave. ready: a worker that waits already.
 
     Raises UserError for settings, names or folders that cannot be; nothing is left behind then.
     """
@@ -46,7 +48,8 @@ def submit(request: Request, workspace: Workspace, ready: Worker | None = None) 
     if request.name:
         folder = workspace.take("training", request.name)
     else:
-        folder = workspace.take_like("training", f"{_stem(asked)}-{datetime.now().strftime(NAME_FORMAT)}")
+        words = (_stem(asked), what, datetime.now().strftime(NAME_FORMAT))
+        folder = workspace.take_like("training", "-".join(word for word in words if word))
     with workspace.filling(folder):
         made = jobdir.create(folder, asked.model_copy(update={"name": folder.name}), planned)
         local.start(made, ready=ready)

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from vizsla import __version__
-from vizsla.cli import ask, data, debug, demo, jobs, models, report, run, train, tune
+from vizsla.cli import ask, data, debug, demo, export, jobs, models, profile, report, run, train, tune
 from vizsla.cli.options import Terminated
 from vizsla.errors import VizslaError
 
@@ -32,6 +32,8 @@ app.command()(tune.tune)
 app.command()(run.run)
 app.command()(report.report)
 app.command()(debug.debug)
+app.command()(profile.profile)
+app.command()(export.export)
 for command in (jobs.ps, jobs.show, jobs.logs, jobs.stop, jobs.rm, jobs.rebuild):
     app.command()(command)
 app.command()(models.models)

@@ -54,7 +54,7 @@ def run(
         watched = requests.Rules(rule_requests(rules))
         request = requests.Request(named(channel), pairs(settings, "--set"), name, own, watched)
         with Live(as_json, raw=True) as live:
-            job = training.submit(request, Workspace.at(workspace), worker)
+            job = training.submit(request, Workspace.at(workspace), ready=worker)
             ended = wait(job, live)
     document = training.document(job)
     if as_json:

@@ -10,6 +10,15 @@ from vizsla.sdk.parameters import (
     WarmStartConfig,
     WarmStartTypes,
 )
+from vizsla.sdk.profiling import (
+    DataloaderProfilingConfig,
+    DetailedProfilingConfig,
+    FrameworkProfile,
+    HorovodProfilingConfig,
+    ProfilerConfig,
+    PythonProfilingConfig,
+    SMDataParallelProfilingConfig,
+)
 from vizsla.sdk.rules import CollectionConfig, DebuggerHookConfig, ProfilerRule, Rule
 from vizsla.sdk.tuner import HyperparameterTuner
 
@@ -17,13 +26,20 @@ __all__ = [
     "CategoricalParameter",
     "CollectionConfig",
     "ContinuousParameter",
+    "DataloaderProfilingConfig",
     "DebuggerHookConfig",
+    "DetailedProfilingConfig",
     "Estimator",
+    "FrameworkProfile",
+    "HorovodProfilingConfig",
     "HyperparameterTuner",
     "IntegerParameter",
+    "ProfilerConfig",
     "ProfilerRule",
     "PyTorch",
+    "PythonProfilingConfig",
     "Rule",
+    "SMDataParallelProfilingConfig",
     "WarmStartConfig",
     "WarmStartTypes",
     "attach",

@@ -24,7 +24,7 @@ ESTIMATOR = """role instance_count instance_type keep_alive_period_in_seconds vo
     output_path output_kms_key sagemaker_session tags subnets security_group_ids model_uri model_channel_name
     encrypt_inter_container_traffic use_spot_instances max_wait checkpoint_s3_uri checkpoint_local_path
     enable_network_isolation tensorboard_output_config enable_sagemaker_metrics
-    profiler_config disable_profiler environment max_retry_attempts git_config container_log_level code_location
+    environment max_retry_attempts git_config container_log_level code_location
     dependencies instance_groups training_repository_access_mode training_repository_credentials_provider_arn
     enable_infra_check container_entry_point container_arguments disable_output_compression
     enable_remote_debug enable_session_tag_chaining image_uri image_uri_region framework_version py_version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -12,12 +13,15 @@ from vizsla.api.requests import Request, Rules, Script
 from vizsla.errors import UserError
 from vizsla.job import CLASSIFIER, Job, Launch
 from vizsla.jobdir import JobDir
-from vizsla.sdk import arguments, html
+from vizsla.sdk import arguments, html, profiling
 from vizsla.sdk.arguments import Inputs
 from vizsla.sdk.jobs import TrainingJob
+from vizsla.sdk.profiling import DataloaderProfilingConfig, FrameworkProfile, ProfilerConfig
 from vizsla.sdk.rule_configs import RuleConfig
-from vizsla.sdk.rules import CollectionConfig, DebuggerHookConfig, ProfilerRule, Rule, rule_list
+from vizsla.sdk.rules import CollectionConfig, DebuggerHookConfig, ProfilerRule, Rule, of_request, rule_list
 from vizsla.workspace import Workspace
+
+log = logging.getLogger("vizsla")
 
 
 class Estimator:
@@ -41,6 +45,8 @@ class Estimator:
         base_job_name: str | None = None,
         rules: Sequence[Rule | ProfilerRule | RuleConfig | str] | str | None = None,
         debugger_hook_config: DebuggerHookConfig | bool | None = None,
+        profiler_config: ProfilerConfig | None = None,
+        disable_profiler: bool = False,
         **others: object,
     ) -> None:
         arguments.set_aside(others, arguments.ESTIMATOR, Estimator.__init__)
@@ -52,11 +58,13 @@ class Estimator:
         self.base_job_name = base_job_name
         self.rules = rule_list(rules)
         self.debugger_hook_config = debugger_hook_config
+        self.profiler_config = ProfilerConfig(disable_profiler=True) if disable_profiler else profiler_config
         self.latest_training_job: TrainingJob | None = None
         self._hyperparameters = arguments.texts(hyperparameters or {})
         self._settings: dict[str, str] = {}
+        self._added_rules: list[Rule | ProfilerRule] = []  # besides those of the constructor, or the default ones
         self._check()
-        arguments.say_without_effect(rule.name for rule in self.rules or () if isinstance(rule, ProfilerRule))
+        arguments.say_without_effect(profiler_config.without_effect() if profiler_config else ())
 
     def fit(
         self,
@@ -87,6 +95,45 @@ class Estimator:
     def logs(self) -> None:
         """Prints the latest training's log."""
         self._latest().logs()
+
+    def enable_default_profiling(self) -> None:
+        """Trainings to come are profiled as usual: two samples a second, the phases, the first ten steps."""
+        self._settings = {name: value for name, value in self._settings.items() if not name.startswith("profile.")}
+        self._profile(ProfilerConfig())
+
+    def disable_profiling(self) -> None:
+        """Nothing is recorded of the time of trainings to come."""
+        self._profile(ProfilerConfig(disable_profiler=True))
+
+    def update_profiler(
+        self,
+        rules: Sequence[ProfilerRule | RuleConfig | str] | None = None,
+        system_monitor_interval_millis: int | None = None,
+        s3_output_path: str | None = None,
+        framework_profile_params: FrameworkProfile | None = None,
+        disable_framework_metrics: bool = False,
+    ) -> None:
+        """Profiles trainings to come so; `rules` are added. Without framework metrics no operators are profiled."""
+        if disable_framework_metrics and framework_profile_params:
+            raise UserError(
+                "framework_profile_params and disable_framework_metrics exclude each other.", "Give one of them."
+            )
+        off = FrameworkProfile(dataloader_profiling_config=DataloaderProfilingConfig())
+        changed = profiling.updated(
+            self.profiler_config or ProfilerConfig(),
+            system_monitor_interval_millis=system_monitor_interval_millis,
+            s3_output_path=s3_output_path,
+            framework_profile_params=off if disable_framework_metrics else framework_profile_params,
+        )
+        if rules is not None:
+            self._added_rules += rule_list(rules) or ()
+        self._profile(changed)
+
+    def _profile(self, config: ProfilerConfig) -> None:
+        self.profiler_config = config
+        arguments.say_without_effect(config.without_effect())
+        if self.latest_training_job is not None:
+            log.warning("%s goes on as it was started: this is for trainings to come.", self.latest_training_job.name)
 
     def hyperparameters(self) -> dict[str, str]:
         """The hyperparameters as a training gets them."""
@@ -121,9 +168,11 @@ class Estimator:
             made = cls(job.entry_point, job.source, hyperparameters, metric_definitions=definitions)
         made._settings = _texts(job.launch)
         if job.rules:
-            made.rules = [Rule(request) for request in job.rules]
+            made.rules = [of_request(request) for request in job.rules]
         else:  # a trial of a search records less than a training does
             made._settings.pop("debug.collections", None)
+        if made._settings.get("profile.num_steps") == "0":
+            del made._settings["profile.num_steps"]
         made.latest_training_job = TrainingJob(latest) if latest else None
         return made
 
@@ -131,7 +180,7 @@ class Estimator:
         """What a training with these inputs asks for; `without` names hyperparameters that are left to a search."""
         searched = {self._spelled(name) for name in without}
         given = {name: value for name, value in self._hyperparameters.items() if self._spelled(name) not in searched}
-        settings = dict(self._settings)
+        settings = self._settings | (self.profiler_config.settings() if self.profiler_config else {})
         if self.max_run is not None:
             settings["max_runtime"] = arguments.text(self.max_run)
         channels = arguments.channels(inputs)
@@ -146,7 +195,7 @@ class Estimator:
     @property
     def _watched(self) -> Rules:
         """A list of rules, also an empty one, takes the place of the default ones: at AWS there is no other rule."""
-        named = [rule.request for rule in self.rules or () if isinstance(rule, Rule)]
+        named = [rule.request for rule in (*(self.rules or ()), *self._added_rules)]
         return Rules(named, defaults=self.rules is None)
 
     @property
@@ -186,6 +235,11 @@ class Estimator:
             raise UserError(
                 f"debugger_hook_config is {self.debugger_hook_config!r}.",
                 "Give it a DebuggerHookConfig(…); False switches the debugger off.",
+            )
+        if not isinstance(self.profiler_config, ProfilerConfig | None):
+            raise UserError(
+                f"profiler_config is {self.profiler_config!r}.",
+                "Give it a ProfilerConfig(…); disable_profiler=True switches the profiler off.",
             )
 
     def _latest(self) -> TrainingJob:

@@ -11,29 +11,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vizsla.errors import UserError
-from vizsla.job import Action, RuleRequest
+from vizsla.job import PROFILER_RULES, Action, RuleRequest
 from vizsla.sdk.arguments import texts
-
-PROFILER = (
-    *("ProfilerReport", "BatchSize", "CPUBottleneck", "Dataloader", "GPUMemoryIncrease", "IOBottleneck"),
-    *("LoadBalancing", "LowGPUUtilization", "MaxInitializationTime", "OverallFrameworkMetrics"),
-    *("OverallSystemUsage", "StepOutlier"),
-)
 
 
 @dataclass(frozen=True, slots=True)
 class RuleConfig:
-    """A rule by its name, with parameters; of a profiler's rule, which looks at time and not at tensors, too."""
+    """A rule by its name, with parameters."""
 
     rule: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def request(self) -> RuleRequest:
-        """The rule under its own name, without actions. Raises UserError for one of the profiler's."""
-        if self.rule in PROFILER:
-            raise UserError(f"{self.rule} is a rule of the profiler's.", "Write ProfilerRule.sagemaker(…)")
-        return RuleRequest(name=self.rule, rule=self.rule, parameters=texts(self.parameters))
+        """The rule under its own name, without actions; a parameter that is None is as documented."""
+        given = {name: value for name, value in self.parameters.items() if value is not None}
+        return RuleRequest(name=self.rule, rule=self.rule, parameters=texts(given))
+
+    @property
+    def is_profilers(self) -> bool:
+        """Whether it looks at time and not at tensors."""
+        return self.rule in PROFILER_RULES
 
 
 class StopTraining:
@@ -106,8 +104,9 @@ def __dir__() -> list[str]:
 def _configs() -> dict[str, Callable[..., RuleConfig]]:
     from vizsla.api import rules
 
-    tensor_rules = {name: _maker(rule) for name, rule in rules.names().items()}
-    return tensor_rules | {rule: _maker(rule) for rule in PROFILER}
+    known = rules.names()
+    tensor_rules = {name: _maker(rule) for name, rule in known.items() if rule not in PROFILER_RULES}
+    return tensor_rules | {rule: _maker(rule) for rule in known.values() if rule in PROFILER_RULES}
 
 
 def _maker(rule: str) -> Callable[..., RuleConfig]:

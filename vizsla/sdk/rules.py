@@ -8,9 +8,9 @@ from typing import Any
 
 from vizsla.api import rules
 from vizsla.errors import UserError
-from vizsla.job import COLLECTIONS, Action, RuleRequest
+from vizsla.job import COLLECTIONS, PROFILER_RULES, Action, RuleRequest
 from vizsla.sdk.arguments import texts
-from vizsla.sdk.rule_configs import PROFILER, ActionList, Command, RuleConfig, StopTraining
+from vizsla.sdk.rule_configs import ActionList, Command, RuleConfig, StopTraining
 
 Actions = ActionList | StopTraining | Command | None
 
@@ -41,7 +41,9 @@ class Rule:
 
         Raises UserError for a profiler's rule, an unknown parameter or a value that cannot be.
         """
-        usual = _config(base_config).request
+        if _config(base_config).is_profilers:
+            raise UserError(f"{base_config.rule} is a rule of the profiler's.", "Write ProfilerRule.sagemaker(…)")
+        usual = base_config.request
         parameters = {**usual.parameters, **texts(_mapping(rule_parameters, "rule_parameters"))}
         if other_trials_s3_input_paths:
             parameters["other_trials"] = other_trials_s3_input_paths[0]
@@ -54,25 +56,37 @@ class Rule:
     @classmethod
     def custom(cls, *_given: object, **_named: object) -> Rule:
         """Refused: a custom rule is a container of the user's in AWS. Raises UserError."""
-        raise UserError(
-            "A custom rule runs in a container at AWS, which is not to be had here.",
-            "Read the records of a job with vizsla.records.read, and say what you think of them.",
-        )
+        raise _only_aws()
 
 
 @dataclass(frozen=True, slots=True)
 class ProfilerRule:
-    """A rule over the profile of a training."""
+    """A rule over the profile of a training: of its time, not of its tensors."""
 
-    config: RuleConfig
-    name: str
+    request: RuleRequest
 
     @classmethod
-    def sagemaker(cls, base_config: RuleConfig, name: str | None = None, **_paths: object) -> ProfilerRule:
-        """A built-in rule of the profiler's. Raises UserError for a rule that looks at tensors."""
-        if _config(base_config).rule not in PROFILER:
+    def sagemaker(
+        cls,
+        base_config: RuleConfig,
+        name: str | None = None,
+        container_local_output_path: str | None = None,
+        s3_output_path: str | None = None,
+    ) -> ProfilerRule:
+        """A built-in rule of the profiler's. The two output paths mean nothing here.
+
+        Raises UserError for a rule that looks at tensors, an unknown parameter or a value that cannot be.
+        """
+        if not _config(base_config).is_profilers:
             raise UserError(f"{base_config.rule} is no rule of the profiler's.", "Write Rule.sagemaker(…)")
-        return cls(base_config, name or base_config.rule)
+        request = base_config.request
+        rules.check(request)
+        return cls(request.model_copy(update={"name": name or request.name}))
+
+    @classmethod
+    def custom(cls, *_given: object, **_named: object) -> ProfilerRule:
+        """Refused: a custom rule is a container of the user's in AWS. Raises UserError."""
+        raise _only_aws()
 
 
 def rule_list(given: object) -> list[Rule | ProfilerRule] | None:
@@ -86,11 +100,23 @@ def _rule(given: object) -> Rule | ProfilerRule:
     if isinstance(given, Rule | ProfilerRule):
         return given
     if isinstance(given, RuleConfig):
-        return ProfilerRule.sagemaker(given) if given.rule in PROFILER else Rule.sagemaker(given)
+        return ProfilerRule.sagemaker(given) if given.is_profilers else Rule.sagemaker(given)
     if isinstance(given, str):
         (request,) = rules.parse([given])
-        return Rule(request)
+        return of_request(request)
     raise UserError(f"{given!r} is no rule.", _RULE_HINT)
+
+
+def of_request(request: RuleRequest) -> Rule | ProfilerRule:
+    """The rule that asks for what `request` does."""
+    return ProfilerRule(request) if request.rule in PROFILER_RULES else Rule(request)
+
+
+def _only_aws() -> UserError:
+    return UserError(
+        "A custom rule runs in a container at AWS, which is not to be had here.",
+        "Read the records of a job with vizsla.records.read, and say what you think of them.",
+    )
 
 
 def _config(given: object) -> RuleConfig:

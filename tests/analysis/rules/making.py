@@ -8,7 +8,16 @@ from typing import Any
 from vizsla.analysis.rules import Context, Evaluation, evaluate, parse
 from vizsla.records import Record
 
-PLAN = {"lr": 0.01, "train_from": "last", "dropout": 0.2, "weight_decay": 0.01, "epochs": 8, "weights": "pretrained"}
+PLAN = {
+    "lr": 0.01,
+    "train_from": "last",
+    "dropout": 0.2,
+    "weight_decay": 0.01,
+    "epochs": 8,
+    "weights": "pretrained",
+    "batch_size": 16,
+    "image.size": 224,
+}
 
 
 def judge(rule: str, records: Iterable[Record], context: Context | None = None, **given: Any) -> Evaluation:

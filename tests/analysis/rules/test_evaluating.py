@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.analysis.profiling.making import execution, machine, samples, steps
 from tests.analysis.rules.making import PLAN, epochs, labelled, metric, saved_losses, tensor
 from vizsla.analysis import defaults
 from vizsla.analysis.rules import RULES, Context, Evaluator, evaluate, find, make, parse, registry, snake
@@ -125,11 +126,23 @@ numbers = st.one_of(st.floats(0, 10), st.sampled_from([math.nan, math.inf, 0.0, 
 modes = st.sampled_from(["train", "eval", "global", "predict"])
 
 
+TIMES: tuple[Callable[[float, float], list[Record]], ...] = (  # what the profiler writes, however odd the figures are
+    lambda t, value: [machine(t)],
+    lambda t, value: [execution(t, threads=8, workers=int(t) % 3)],
+    lambda t, value: steps(t, 12, {"load": 0.1 * t, "forward": 0.1}, first=int(t)),
+    lambda t, value: samples(t, t + 12, cpu=value, gpu=[value, 95.0], gpu_memory=[value], iowait=[value]),
+    lambda t, value: samples(t, t + 12, cpu=99.0, job_cpu=20.0 * t),
+    lambda t, value: [Record(t, "phase", "profile", "train", int(t), value={"steps": value, "overhead_s": value})],
+    lambda t, value: [Record(t, "system", "sample", value={"seconds": value})],
+    lambda t, value: [Record(t, kind, "x", value=value) for kind in ("system", "phase", "attempt", "finding")],
+)
+
+
 @st.composite
 def any_record(draw: st.DrawFn) -> list[Record]:
     """A record or two of any kind, in no order that a training would have."""
     step, mode = draw(st.integers(0, 30)), draw(modes)
-    kind = draw(st.sampled_from(["loss", "metric", "epoch", "weights", "gradients", "labels", "act", "other"]))
+    kind = draw(st.sampled_from(["loss", "metric", "epoch", "weights", "gradients", "labels", "act", "time"]))
     value = draw(numbers)
     if kind == "loss":
         return saved_losses([value], mode)
@@ -140,8 +153,8 @@ def any_record(draw: st.DrawFn) -> list[Record]:
     if kind == "labels":
         classes = st.lists(st.integers(0, 3), min_size=1, max_size=5)
         return labelled(draw(classes), draw(classes), step, mode)
-    if kind == "other":
-        return [Record(float(step), draw(st.sampled_from(["system", "phase", "attempt", "finding"])), "x", value=value)]
+    if kind == "time":
+        return draw(st.sampled_from(TIMES))(float(step), value)
     names = ("abs_mean", "variance", "zeros", "p5", "p95", "change_abs_mean", "previous_abs_mean", "needed_rtol")
     statistics = {name: draw(numbers) for name in names} | {"nan": 0, "inf": draw(st.integers(0, 1)), "size": 4}
     lists = {"active": [0.0, value], "channel_mean": [value], "samples": 600, "cdf:0": [0.5], "cdf:5": [1.0]}

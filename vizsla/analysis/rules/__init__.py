@@ -4,12 +4,14 @@
 a rule is, and a file a family holds the rules.
 """
 
-from vizsla.analysis.rules.base import Context, Evaluation, Finding, Rule
+from vizsla.analysis.rules.base import Context, Evaluation, Finding, Rule, snake
 from vizsla.analysis.rules.evaluating import Evaluator, evaluate
-from vizsla.analysis.rules.registry import RULES, distinct, find, make, parse, snake
+from vizsla.analysis.rules.registry import PROFILER, RULES, TENSOR_RULES, distinct, find, make, parse
 
 __all__ = [
+    "PROFILER",
     "RULES",
+    "TENSOR_RULES",
     "Context",
     "Evaluation",
     "Evaluator",

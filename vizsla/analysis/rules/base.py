@@ -6,12 +6,16 @@ name. A rule knows records and its parameters, never tensors, files or the train
 
 from __future__ import annotations
 
+import difflib
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from vizsla import keys
+from vizsla.errors import UserError
 from vizsla.keys import Section
 from vizsla.records import Record
 from vizsla.words import visible
@@ -23,6 +27,9 @@ P = TypeVar("P", bound=Section)
 
 STATUSES = ("InProgress", "NoIssuesFound", "IssuesFound", "Error", "Stopped", "NotApplicable")
 KEPT_FINDINGS = 100  # of one evaluation; further ones are counted
+
+# Parameters that SageMaker's own tools put in; which job is looked at is known here without them.
+_ADDED = frozenset({"base_trial", "rule_to_invoke"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,34 @@ class Rule(ABC, Generic[P]):
         self.context = context
         self.datapoints = 0
 
+    @classmethod
+    def parse(cls, given: Mapping[str, str]) -> P:
+        """The parameters that strings mean. Raises UserError for an unknown one (naming the nearest), or a value that
+        cannot be.
+        """
+        wanted = {name: value for name, value in given.items() if name not in _ADDED}
+        names = [key.name for key in keys.declared(cls.Parameters)]
+        for name in wanted:
+            if name.replace("-", "_") not in names:
+                raise cls.unknown(name, names)
+        try:
+            parameters: P = keys.parse(cls.Parameters, wanted)  # type: ignore[assignment]
+        except UserError as error:
+            raise UserError(f"{cls.__name__}: {error.message}", error.hint) from error
+        return parameters
+
+    @classmethod
+    def unknown(cls, name: str, names: Sequence[str]) -> UserError:
+        """That there is no parameter `name`, and which of `names` is the nearest."""
+        near = difflib.get_close_matches(name.replace("-", "_"), names, n=1, cutoff=0.4)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        return UserError(f"{cls.__name__} has no parameter {name!r}.", f"{hint}It has {', '.join(names)}.")
+
+    @classmethod
+    def fires(cls) -> str:
+        """When it fires, as a sentence without its full stop."""
+        return f"Fires {cls.meaning}" if cls.meaning.startswith("never") else f"Fires when {cls.meaning}"
+
     @abstractmethod
     def see(self, record: Record) -> Iterable[Finding]:
         """What `record` shows, given all before it."""
@@ -162,3 +197,8 @@ class Rule(ABC, Generic[P]):
         """A finding at the place of `record`; a tensor's name is that of a tensor record only."""
         tensor = record.name if record.kind == "tensor" else None
         return Finding(self.name, message, cure, record.mode, record.step, record.epoch, tensor, numbers)
+
+
+def snake(rule: type[Rule[Any]]) -> str:
+    """VanishingGradient → vanishing_gradient, as `rule_configs` calls it; GPUMemoryIncrease → gpu_memory_increase."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", rule.__name__).lower()

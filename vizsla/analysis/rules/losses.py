@@ -6,28 +6,20 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import ClassVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from vizsla.analysis.rules import cures
 from vizsla.analysis.rules.base import Context, Finding, Rule
 from vizsla.analysis.rules.reading import EPOCH_LOSSES, Loss, loss, place, scalar
-from vizsla.analysis.rules.selection import MaybeNames, MaybeRegexes, Selection
+from vizsla.analysis.rules.selection import MaybeMode, MaybeNames, MaybeRegexes, Selection
 from vizsla.analysis.rules.turns import KINDS, Pair, Turns
 from vizsla.keys import Section
 from vizsla.records import Record
 from vizsla.words import count
 
 ORDER = ("eval", "train", "global", "predict")  # of two modes that can be judged, the earlier one is
-
-
-def _mode(value: Any) -> Any:
-    """`TRAIN`, `modes.TRAIN` or `train`; None for what says nothing."""
-    if not isinstance(value, str):
-        return value
-    word = value.strip().rpartition(".")[2].lower()
-    return None if word in ("", "none") else word
 
 
 class LossNotDecreasingParameters(Section):
@@ -45,7 +37,7 @@ class LossNotDecreasingParameters(Section):
     """By how many percent the loss has to fall in between."""
     increase_threshold_percent: float = Field(5.0, ge=0)
     """A rise by more than this is called one, and its cure is a lower learning rate."""
-    mode: Annotated[Literal["train", "eval", "predict", "global"] | None, BeforeValidator(_mode)] = None
+    mode: MaybeMode = None
     """TRAIN, EVAL or GLOBAL; without it the first of EVAL, TRAIN, GLOBAL that has two losses to compare."""
     by_epoch: bool = False
     """vizsla's own: compare the mean losses of epochs, of the training between two validations; num_steps counts

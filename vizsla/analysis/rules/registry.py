@@ -9,27 +9,39 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from vizsla import keys
 from vizsla.analysis.rules.activations import DeadRelu, SaturatedActivation
-from vizsla.analysis.rules.base import Context, Rule
+from vizsla.analysis.rules.base import Context, Rule, snake
+from vizsla.analysis.rules.batches import BatchSize
+from vizsla.analysis.rules.beginning import MaxInitializationTime
+from vizsla.analysis.rules.devices import GPUMemoryIncrease, LoadBalancing, LowGPUUtilization
 from vizsla.analysis.rules.fit import Overfit, Overtraining
 from vizsla.analysis.rules.gradients import VanishingGradient
 from vizsla.analysis.rules.initialization import PoorWeightInitialization
 from vizsla.analysis.rules.inputs import CheckInputImages
 from vizsla.analysis.rules.labels import ClassImbalance, Confusion
+from vizsla.analysis.rules.loading import Dataloader
 from vizsla.analysis.rules.losses import LossNotDecreasing
+from vizsla.analysis.rules.overall import OverallFrameworkMetrics, OverallSystemUsage
+from vizsla.analysis.rules.processors import CPUBottleneck, IOBottleneck
+from vizsla.analysis.rules.profiler_report import ProfilerReport
 from vizsla.analysis.rules.runs import SimilarAcrossRuns, StalledTrainingRule
+from vizsla.analysis.rules.steps import StepOutlier
 from vizsla.analysis.rules.tensors import AllZero, ExplodingTensor, TensorVariance
 from vizsla.analysis.rules.unchanged import UnchangedTensor
 from vizsla.analysis.rules.weights import WeightUpdateRatio
 from vizsla.errors import UserError
 from vizsla.job import Action, RuleRequest
 
-RULES: tuple[type[Rule[Any]], ...] = (
+TENSOR_RULES: tuple[type[Rule[Any]], ...] = (
     *(VanishingGradient, ExplodingTensor, Overfit, Overtraining, PoorWeightInitialization, LossNotDecreasing),
     *(WeightUpdateRatio, DeadRelu, SaturatedActivation, AllZero, UnchangedTensor, TensorVariance),
     *(ClassImbalance, Confusion, CheckInputImages, SimilarAcrossRuns, StalledTrainingRule),
 )
+PROFILER: tuple[type[Rule[Any]], ...] = (
+    *(ProfilerReport, CPUBottleneck, IOBottleneck, Dataloader, BatchSize, StepOutlier, MaxInitializationTime),
+    *(LowGPUUtilization, GPUMemoryIncrease, LoadBalancing, OverallSystemUsage, OverallFrameworkMetrics),
+)
+RULES = (*TENSOR_RULES, *PROFILER)
 
 # SageMaker's rules that vizsla does not have, and what they are for.
 ELSEWHERE = {
@@ -39,8 +51,6 @@ ELSEWHERE = {
     "createxgboostreport": "XGBoost",
 }
 
-# Parameters that SageMaker's own tools put in; which job is looked at is known here without them.
-_ADDED = frozenset({"base_trial", "rule_to_invoke"})
 _PARAMETER = re.compile(r"\s*([A-Za-z_][\w-]*)=(.*)", re.DOTALL)
 
 
@@ -62,11 +72,6 @@ def find(name: str) -> type[Rule[Any]]:
     hint = f"Did you mean {snake(by_key[near[0]])}? " if near else ""
     known = ", ".join(snake(rule) for rule in RULES)
     raise UserError(f"There is no rule called {name!r}.", f"{hint}All rules: {known}.")
-
-
-def snake(rule: type[Rule[Any]]) -> str:
-    """VanishingGradient → vanishing_gradient, as `rule_configs` calls it."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", rule.__name__).lower()
 
 
 def parse(text: str) -> RuleRequest:
@@ -126,22 +131,7 @@ def make(request: RuleRequest, context: Context | None = None) -> Rule[Any]:
     Raises UserError for an unknown rule or parameter (naming the nearest), or a value that cannot be.
     """
     rule = find(request.rule)
-    given = {name: value for name, value in request.parameters.items() if name not in _ADDED}
-    names = [key.name for key in keys.declared(rule.Parameters)]
-    for name in given:
-        if name.replace("-", "_") not in names:
-            raise _unknown(rule, name, names)
-    try:
-        parameters = keys.parse(rule.Parameters, given)
-    except UserError as error:
-        raise UserError(f"{rule.__name__}: {error.message}", error.hint) from error
-    return rule(request.name, parameters, context or Context())
-
-
-def _unknown(rule: type[Rule[Any]], name: str, names: list[str]) -> UserError:
-    near = difflib.get_close_matches(name.replace("-", "_"), names, n=1, cutoff=0.4)
-    hint = f"Did you mean {near[0]}? " if near else ""
-    return UserError(f"{rule.__name__} has no parameter {name!r}.", f"{hint}It has {', '.join(names)}.")
+    return rule(request.name, rule.parse(request.parameters), context or Context())
 
 
 def _key(name: str) -> str:

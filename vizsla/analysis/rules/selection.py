@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
@@ -53,10 +53,19 @@ def _none(value: Any) -> Any:
     return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
 
 
+def _mode(value: Any) -> Any:
+    """`TRAIN`, `modes.TRAIN` or `train`; None for what says nothing."""
+    if not isinstance(value, str):
+        return value
+    word = value.strip().rpartition(".")[2].lower()
+    return None if word in ("", "none") else word
+
+
 Regexes = Annotated[str, AfterValidator(_compiles)]
 MaybeRegexes = Annotated[Regexes | None, BeforeValidator(_none)]
 MaybeNames = Annotated[str | None, BeforeValidator(_none)]
 MaybeFloat = Annotated[float | None, BeforeValidator(_none)]
+MaybeMode = Annotated[Literal["train", "eval", "predict", "global"] | None, BeforeValidator(_mode)]
 MaybeInt = Annotated[int | None, BeforeValidator(_none)]
 
 

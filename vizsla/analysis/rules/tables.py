@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from vizsla import keys
 from vizsla.analysis import defaults
-from vizsla.analysis.rules.base import Rule
-from vizsla.analysis.rules.registry import RULES, find, snake
+from vizsla.analysis.rules.base import Rule, snake
+from vizsla.analysis.rules.registry import PROFILER, RULES, TENSOR_RULES, find
 
 _BLOCK = re.compile(r"(<!-- built: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -18,14 +20,19 @@ def filled(page: str) -> str:
 
     Raises KeyError for a name that there is no table for.
     """
-    tables = {"rules": rules_table, "parameters": parameters_tables, "profile": profile_table}
+    tables: dict[str, Callable[[], str]] = {
+        "rules": partial(rules_table, TENSOR_RULES),
+        "profiler": partial(rules_table, PROFILER),
+        "parameters": parameters_tables,
+        "profile": profile_table,
+    }
     return _BLOCK.sub(lambda found: f"{found[1]}\n{tables[found[2]]()}\n{found[3]}", page)
 
 
-def rules_table() -> str:
+def rules_table(rules: Iterable[type[Rule[Any]]]) -> str:
     """A line a rule: what it looks at, when it fires, what to do."""
     rows = [
-        f"| [`{snake(rule)}`](#{snake(rule)}) | {rule.looks_at} | {rule.meaning} | {rule.advice} |" for rule in RULES
+        f"| [`{snake(rule)}`](#{snake(rule)}) | {rule.looks_at} | {rule.meaning} | {rule.advice} |" for rule in rules
     ]
     return "\n".join(["| rule | looks at | fires when | what to do |", "|---|---|---|---|", *rows, ""])
 
@@ -49,7 +56,7 @@ def profile_table() -> str:
 
 
 def _about(rule: type[Rule[Any]]) -> str:
-    return f"`{rule.__name__}`: {' '.join((rule.__doc__ or '').split())} Fires when {rule.meaning}."
+    return f"`{rule.__name__}`: {' '.join((rule.__doc__ or '').split())} {rule.fires()}."
 
 
 def _parameters(rule: type[Rule[Any]]) -> str:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from vizsla.analysis import page, recommendations
+from vizsla.analysis import page
 from vizsla.analysis.facts import JobFacts
 from vizsla.analysis.page import Section
-from vizsla.words import count, listed
+from vizsla.analysis.recommendations import Recommendation
+from vizsla.words import count, duration, listed
 
 
 def section(facts: JobFacts) -> Section | None:
-    """None for a job without rules, which nobody has judged."""
-    if not facts.rules:
+    """None for a job without rules, which nobody has judged, unless the profiler found something."""
+    found = facts.recommendations
+    if not facts.rules and not found:
         return None
-    rows = [
-        {"cure": page.prose(each.cure), "message": each.message, "source": listed(each.rules)}
-        for each in recommendations.of(facts.rules)
-    ]
+    rows = [{"cure": page.prose(each.cure), "message": each.message, "source": _source(each)} for each in found]
     html = page.render("advice.html.j2", {"rows": rows, "without": _nothing(facts)})
     return Section("recommendations", "Recommendations", html)
+
+
+def _source(found: Recommendation) -> str:
+    asked = listed(found.rules) or "profiler"
+    saved = found.seconds_saved
+    return f"{asked}; saves about {duration(saved)} of this job" if saved is not None and saved >= 1 else asked
 
 
 def _nothing(facts: JobFacts) -> str:

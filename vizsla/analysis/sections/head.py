@@ -37,7 +37,15 @@ def _job_tiles(facts: JobFacts) -> list[Tile]:
                     f"bad {'photo' if len(facts.data.bad) == 1 else 'photos'}, named below",
                 )
             )
-    return _result_tiles(facts) + tiles
+    return _result_tiles(facts) + tiles + _speed_tiles(facts)
+
+
+def _speed_tiles(facts: JobFacts) -> list[Tile]:
+    steps, verdict = facts.profile.steps, facts.profile.verdict
+    if steps is None or steps.images_per_second is None:
+        return []
+    bound = f"; bound by {verdict.bound}" if verdict else ""
+    return [Tile("Speed", f"{steps.images_per_second:.1f}", f"images a second{bound}")]
 
 
 def _result_tiles(facts: JobFacts) -> list[Tile]:

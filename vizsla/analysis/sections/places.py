@@ -18,6 +18,7 @@ _PLACES = (
     ("output/data/splits.csv", "which photo is in which split"),
     ("output/failure", "why the job failed"),
     ("checkpoints/vizsla/records", "the measurements"),
+    ("checkpoints/vizsla/profile", "traces of the profiled steps, for ui.perfetto.dev"),
     ("checkpoints/vizsla/logs", "the log"),
     ("checkpoints/vizsla/execution.json", "what was chosen for this machine"),
 )

@@ -48,7 +48,7 @@ def _verdict(facts: JobFacts, found: Evaluation) -> Markup:
         "counts": f"triggered {count(found.triggered, 'time')} · {count(found.datapoints, 'datapoint')}",
         "open": found.status in ("IssuesFound", "Error"),
         "reason": page.prose(found.reason),
-        "meaning": page.prose(_sentence(f"Fires when {rule.meaning}")) if rule else "",
+        "meaning": page.prose(_sentence(rule.fires())) if rule else "",
         "looks_at": _sentence(f"Looks at {rule.looks_at}") if rule else "",
         "cures": [page.prose(cure) for cure in _cures(found, rule)],
         "findings": [finding.message for finding in found.findings[:MOST_FINDINGS]],

@@ -11,7 +11,7 @@
 
   const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
-  const theme = () => {
+  const theme = (axes) => {
     const looks = {
       "font.color": colour("--soft"),
       "hoverlabel.bgcolor": colour("--paper"),
@@ -21,7 +21,7 @@
       "modebar.activecolor": colour("--accent"),
       "modebar.bgcolor": "rgba(0,0,0,0)",
     };
-    for (const axis of ["xaxis", "yaxis"]) {
+    for (const axis of axes) {
       looks[`${axis}.gridcolor`] = looks[`${axis}.linecolor`] = colour("--rule");
     }
     return looks;
@@ -33,13 +33,15 @@
     keys.reduce((place, key) => (place[key] ??= {}), target)[last] = value;
   };
 
+  const axesOf = ({ spec }) => Object.keys(spec.layout).filter((name) => /^[xy]axis\d*$/.test(name));
+
   const folded = ({ box }) => box.closest("details:not([open])") !== null;
 
   const draw = (plot) => {
     const { box, spec } = plot;
     plot.drawn = true;
     const layout = structuredClone(spec.layout);
-    Object.entries(theme()).forEach(([path, value]) => put(layout, path, value));
+    Object.entries(theme(axesOf(plot))).forEach(([path, value]) => put(layout, path, value));
     Plotly.newPlot(box, spec.data, layout, {
       responsive: true,
       displaylogo: false,
@@ -50,7 +52,7 @@
   const drawVisible = () => plots.filter((plot) => !plot.drawn && !folded(plot)).forEach(draw);
 
   const repaint = (size) =>
-    plots.filter(({ drawn }) => drawn).forEach(({ box }) => Plotly.relayout(box, { ...theme(), ...size }));
+    plots.filter(({ drawn }) => drawn).forEach((plot) => Plotly.relayout(plot.box, { ...theme(axesOf(plot)), ...size }));
 
   drawVisible();
   addEventListener("toggle", drawVisible, true); // it does not bubble
