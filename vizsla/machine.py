@@ -1,8 +1,12 @@
-"""What has to be asked of this machine without torch: its cores, and how threads of torch are to wait on them."""
+"""What has to be asked of this machine without torch: its cores, its Python, and how threads of torch wait."""
 
 from __future__ import annotations
 
 import os
+import sys
+
+# Runs a module of vizsla's. Without the folder that somebody stands in: a random.py there is not Python's.
+PYTHON_M = (sys.executable, "-P", "-m")
 
 
 def cpus() -> int:

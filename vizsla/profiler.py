@@ -18,7 +18,6 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +29,7 @@ from torch.optim.optimizer import Optimizer
 from vizsla import profilerconfig
 from vizsla.errors import UserError, named
 from vizsla.job import ProfileSettings
+from vizsla.machine import PYTHON_M
 from vizsla.observers import places
 from vizsla.observers.rhythm import Rhythm
 from vizsla.observers.window import ProfileFiles, Window
@@ -130,8 +130,7 @@ class _System:
         self._child: subprocess.Popen[bytes] | None = None
         try:
             self._child = subprocess.Popen(
-                # -P: a file of the user's beside the script cannot stand in the way of a module that it loads.
-                [sys.executable, "-P", "-m", "vizsla.observers.system", *what],
+                [*PYTHON_M, "vizsla.observers.system", *what],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from vizsla import container
 from vizsla.job import Job
 from vizsla.jobdir import JobDir
-from vizsla.machine import cpus, waiting_asleep
+from vizsla.machine import PYTHON_M, cpus, waiting_asleep
 
 # glibc gives large blocks back to the system after every layer and faults them in again for the next one. Keeping
 # them makes a forward pass of the default backbone 2.7 times as fast at batch 64 (bench/allocator.py).
@@ -36,12 +36,12 @@ class Program:
 
 
 def classifier(job: Job, folder: JobDir, number: int) -> Program:
-    command = [sys.executable, "-m", "vizsla.worker", "train", str(folder.path), str(number)]
+    command = [*PYTHON_M, "vizsla.worker", "train", str(folder.path), str(number)]
     return Program(command, {**KEEP_MEMORY, **waiting_asleep()}, interval_s=_interval_s(job))
 
 
 def sweep(folder: JobDir, number: int) -> Program:
-    return Program([sys.executable, "-m", "vizsla.tuning.sweep", str(folder.path), str(number)], {})
+    return Program([*PYTHON_M, "vizsla.tuning.sweep", str(folder.path), str(number)], {})
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ SHOWS = "import json, os, sys\nprint(json.dumps([sys.argv[1:], dict(os.environ),
 
 
 def put(place: Path, text: str, name: str = "train.py") -> Path:
+    place.mkdir(exist_ok=True)
     (place / name).write_text(text)
     return place / name
 
@@ -33,6 +36,17 @@ def refused(ended: Ended, *said: str) -> None:
     assert len(ended.err.splitlines()) >= 2, ended.err
     for each in said:
         assert each in ended.err
+
+
+def test_a_file_that_is_called_like_a_module_of_pythons_stands_in_nobodys_way(tmp_path: Path) -> None:
+    """Who trains stands in a folder of his own, with files of any name in it."""
+    put(tmp_path, "raise SystemExit('not the one that was meant')", "random.py")
+    script = put(tmp_path / "source", "print('loss=0.5')")
+    program = Path(sysconfig.get_path("scripts"), "vizsla")
+    command = [str(program), "run", str(script), "--metric", r"loss=loss=(\S+)", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["metrics"] == {"loss": 0.5}
 
 
 # ---- the examples

@@ -9,14 +9,13 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vizsla.machine import cpus
+from vizsla.machine import PYTHON_M, cpus
 
-COMMAND = (sys.executable, "-m", "vizsla.worker")
+COMMAND = (*PYTHON_M, "vizsla.worker")
 Worker = subprocess.Popen[bytes]
 
 
