@@ -25,16 +25,14 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import nn
-from torch.autograd.profiler import record_function
 
 from vizsla import records
 from vizsla.analysis import rules as catalogue
 from vizsla.analysis.rules import Context, Finding
 from vizsla.errors import UserError, named
 from vizsla.job import DebugSettings, RuleRequest
-from vizsla.observers import answers, places
+from vizsla.observers import answers, operators, places
 from vizsla.observers.inspector import Hook, Inspector
-from vizsla.observers.operators import OURS
 from vizsla.observers.raw import RawFiles
 from vizsla.observers.rules import HeardWriter, LiveRules
 from vizsla.observers.saving import Saving
@@ -226,7 +224,7 @@ class Watch:
     def _loss_given(self, _loss_fn: nn.Module, args: Any, kwargs: Any, loss: Any) -> None:
         if torch.compiler.is_compiling():
             return
-        with record_function(OURS):
+        with operators.ours():
             batch = answers.given_to_loss((args, kwargs))
         if self._inspector.model.training:
             self._attempt(lambda: self._see(batch))

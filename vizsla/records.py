@@ -31,6 +31,7 @@ LIST_LIMIT = 4096  # numbers in one list: a channel, a class or a histogram bin 
 Scalar = float | str  # an int is a float to the type checker
 Value = Scalar | Mapping[str, Scalar | Sequence[float]] | None
 
+_PLAIN = frozenset({float, int})
 _NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -105,7 +106,8 @@ def _is_value(value: object) -> bool:
 
 def _is_part(part: object) -> bool:
     if isinstance(part, list | tuple):
-        return len(part) <= LIST_LIMIT and all(map(_is_number, part))
+        # Lists are most of what is written. All floats and ints, which is asked quickly, is what they hold.
+        return len(part) <= LIST_LIMIT and (_PLAIN.issuperset(map(type, part)) or all(map(_is_number, part)))
     return isinstance(part, str) or _is_number(part)
 
 
@@ -123,7 +125,7 @@ def _encode(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _encode(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_encode(part) for part in value]
+        return value if all(map(math.isfinite, value)) else [_encode(part) for part in value]
     return value
 
 

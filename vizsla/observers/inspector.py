@@ -14,13 +14,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.autograd.profiler import record_function
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
 from vizsla.job import DebugSettings
-from vizsla.observers import activations
-from vizsla.observers.operators import OURS
+from vizsla.observers import activations, operators
 from vizsla.observers.raw import RawFiles
 from vizsla.observers.saving import Saving
 from vizsla.observers.visit import At, Visit
@@ -112,7 +110,7 @@ class Inspector:
         if self.error:
             return
         try:
-            with torch.no_grad(), record_function(OURS):
+            with torch.no_grad(), operators.ours():
                 look()
         except Exception as error:
             log.debug("", exc_info=error)

@@ -16,13 +16,13 @@ import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.autograd.profiler import profile
+from torch.autograd.profiler import profile, record_function
 
 from vizsla.training.clock import Phase
 
@@ -110,6 +110,11 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
+def ours() -> AbstractContextManager[object]:
+    """For a `with` around what the debugger computes: marks it in a trace. Where none is made it costs nothing."""
+    return record_function(OURS) if is_profiled() else nullcontext()
+
+
 def is_profiled() -> bool:
     """Whether somebody profiles already; there can be one at a time."""
     return bool(torch._C._autograd._profiler_enabled())
@@ -126,10 +131,10 @@ def most_expensive(trace: Event, laps: Iterable[Sequence[Phase]], kept: int = KE
     wanted = _Spans(
         (_start(phase, base_us), phase.seconds * 1e6) for lap in laps for phase in lap if phase.name != "observe"
     )
-    ours = _Spans((event["ts"], event["dur"]) for event in events if event["name"] == OURS)
+    marked = _Spans((event["ts"], event["dur"]) for event in events if event["name"] == OURS)
     operators = [event for event in events if event.get("cat") == "cpu_op"]
     for event, seconds in _own_times(operators):
-        if event["ts"] not in wanted or event["ts"] in ours:
+        if event["ts"] not in wanted or event["ts"] in marked:
             continue
         one = found[event["name"]]
         one.name, one.calls, one.cpu_s = event["name"], one.calls + 1, one.cpu_s + seconds
