@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -45,6 +46,17 @@ def trace(found: Sequence[Record]) -> list[dict[str, Any]]:
     assert re.fullmatch(r"framework/pevents/\d{10}/\d{16}_905-algo-1_pythontimeline\.json", path)
     document: list[dict[str, Any]] = json.loads(text)
     return document
+
+
+def test_what_is_no_finite_number_is_left_out() -> None:
+    """Records may hold NaN and infinity, which no reader of these files expects."""
+    broken = Record(START, "system", "sample", value={**SAMPLE, "memory": math.nan, "cores": [math.inf, 10.0]})
+    (text,) = written([broken]).values()
+    figures = [(each["Name"], each["Dimension"]) for each in map(json.loads, text.splitlines())]
+    assert ("cpu1", "CPUUtilization") in figures
+    assert ("cpu0", "CPUUtilization") not in figures
+    assert ("MemoryUsedPercent", "") not in figures
+    assert events([Record(START, "phase", "load", mode="train", step=0, value=math.inf)]) == []
 
 
 def test_samples_become_lines_of_a_file_a_minute() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from vizsla.analysis.profiling import finite
 from vizsla.records import Record
 
 NODE = "algo-1"  # one host, called so as in SM_HOSTS
@@ -73,9 +74,10 @@ def events(found: Iterable[Record]) -> list[Event]:
     attempt = 0
     for record in found:
         attempt += record.kind == "system" and record.name in BEGINNINGS
-        if record.kind != "phase" or record.name not in PHASES or not isinstance(record.value, int | float):
+        seconds = finite.number(record.value)
+        if record.kind != "phase" or record.name not in PHASES or seconds is None:
             continue
-        event = Event(PHASES[record.name], _us(record.t), _us(record.value), record.step)
+        event = Event(PHASES[record.name], _us(record.t), _us(seconds), record.step)
         phases.append(event)
         if record.name in OF_A_STEP and record.mode is not None and record.step is not None:
             steps[attempt, record.mode, record.step].append(event)
@@ -100,7 +102,8 @@ def _system(found: Iterable[Record]) -> Iterator[File]:
     for record in found:
         if record.kind == "system" and record.name == "sample" and isinstance(record.value, Mapping):
             minute = int(record.t // MINUTE_S) * MINUTE_S
-            minutes[minute] += [_line(record.t, *each) for each in _metrics(record.value)]
+            figures = [each for each in _metrics(record.value) if finite.number(each[-1]) is not None]
+            minutes[minute] += [_line(record.t, *each) for each in figures]
     for minute, lines in sorted(minutes.items()):
         yield File(f"system/incremental/{_hour(minute)}/{minute}.{NODE}.json", "".join(lines))
 
@@ -187,17 +190,12 @@ def _profiles(found: Iterable[Record], pid: int) -> Iterator[File]:
     for record in found:
         if record.kind != "phase" or record.file is None or not isinstance(record.value, Mapping):
             continue
-        first, steps = record.step or 0, int(_number(record.value, "steps"))
+        first, steps = record.step or 0, finite.whole(record.value.get("steps")) or 0
         start_us = _us(record.t)
-        end_us = start_us + _us(_number(record.value, "seconds"))
+        end_us = start_us + _us(finite.or_zero(record.value.get("seconds")))
         if record.name == "profile":
             place = f"framework/pytorch/detailed_profiling/{_hour(record.t)}/{first:09d}"
             yield File(f"{place}/{end_us}_{pid}-{NODE}_trace.json.gz", source=record.file)
         elif record.name == "python":
             span = f"train-{first}-stepstart-{start_us}_train-{first + steps - 1}-stepend-{end_us}"
             yield File(f"framework/pytorch/cprofile/{pid}-{NODE}/{span}/python_stats", source=record.file)
-
-
-def _number(value: Mapping[str, Any], name: str) -> float:
-    found = value.get(name)
-    return found if isinstance(found, int | float) else 0.0
