@@ -9,7 +9,7 @@ demo: .venv/installed  ## trains on 2,624 real photos of solar cells, evaluates,
 	$(BIN)/vizsla demo
 
 test: .venv/installed  ## every test
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-contract: .venv/installed .venv-contract/installed  ## scripts under vizsla and under AWS's own launcher; exports in smdebug's readers
 	$(BIN)/pytest tests/contract
