@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from bench.report import Section, spread
-from vizsla.program import KEEP_MEMORY
+from vizsla.machine import KEEP_MEMORY
 
 ROUNDS = 3
 FORWARD = """

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.report import Section
-from vizsla.machine import waiting_asleep
-from vizsla.program import KEEP_MEMORY
+from vizsla.machine import KEEP_MEMORY, waiting_asleep
 
 STEPS = 500
 

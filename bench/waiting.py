@@ -9,8 +9,7 @@ import sys
 
 from bench.allocator import FORWARD
 from bench.report import Section, spread
-from vizsla.machine import WAIT_ASLEEP
-from vizsla.program import KEEP_MEMORY
+from vizsla.machine import KEEP_MEMORY, WAIT_ASLEEP
 
 ROUNDS = 3
 BUSY = "while True: pass"

@@ -18,7 +18,7 @@ from vizsla.plan import Plan
 DOCS = Path(__file__).parent
 COMMANDS = (
     *("train", "run", "tune", "debug", "profile", "export", "report", "ps", "show", "logs", "stop", "rm", "rebuild"),
-    *("predict", "evaluate", "data check", "data import", "models", "demo"),
+    *("predict", "evaluate", "data check", "data import", "models", "plan", "cache", "cache clear", "demo"),
 )
 
 SETTINGS_TOP = """# Settings

@@ -33,7 +33,13 @@ TINY = (
     "train_from=all",
     "batch_size=16",
     "lr=0.003",
+    "method=finetune",
+    "probe.stages=none",
+    # What is given is not measured, and a start of seconds would be most of these trainings.
     "run.threads=1",
+    "run.engine=torch",
+    "run.memory_format=channels_last",
+    "run.loader_workers=1",
 )
 
 
@@ -51,6 +57,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.skipped and item.get_closest_marker("dogs") and DOGS.is_dir() and os.environ.get("CI"):
         report.outcome = "failed"
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of this run of the tests' own, which all its processes share: the user's is left alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        shared = tmp_path_factory.getbasetemp()
+        place = shared.parent if os.environ.get("PYTEST_XDIST_WORKER") else shared
+        patch.setenv("VIZSLA_CACHE", str(place / "vizsla-cache"))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,23 @@ from tests.conftest import Run
 
 HEAVY = {"torch", "torchvision", "timm", "numpy", "PIL", "sklearn", "scipy", "safetensors", "psutil", "optuna", "onnx"}
 COMMANDS = ["train", "predict", "evaluate", "data", "data check", "data import", "models", "demo"]
-COMMANDS += ["run", "tune", "debug", "profile", "export", "report", "ps", "show", "logs", "stop", "rm", "rebuild"]
+COMMANDS += [
+    "plan",
+    "cache",
+    "cache clear",
+    "run",
+    "tune",
+    "debug",
+    "profile",
+    "export",
+    "report",
+    "ps",
+    "show",
+    "logs",
+    "stop",
+    "rm",
+    "rebuild",
+]
 
 
 def loaded(*arguments: str) -> set[str]:

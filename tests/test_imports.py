@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 
 VALUES = (
     "errors words files backbones keys job plan machine process source container jobdir workspace segments records "
-    "bundle logs memory profilerconfig"
+    "bundle logs memory profilerconfig cache locks"
 )
 
 # Layer → the modules and packages in it. A new module has to find its place here.
@@ -73,7 +73,13 @@ MAY_LOAD = {
     "vizsla.observers.tree": set[str](),
     "vizsla.observers.gpus": set[str](),
     "vizsla.serving": {"numpy"},
+    "vizsla.training.probe": {"numpy"},
+    "vizsla.training.views": {"numpy", "PIL"},
     "vizsla.vision.networks": {"torch"},
+    "vizsla.vision.cutting": {"torch"},
+    "vizsla.vision.halves": {"torch"},
+    "vizsla.vision.pooled": {"torch"},
+    "vizsla.vision.shadows": {"torch"},
     "vizsla.vision.preprocess": {"numpy", "PIL"},
     "vizsla.keys": {"pydantic", "pydantic_core"},
     "vizsla.job": {"pydantic"},

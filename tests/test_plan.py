@@ -20,6 +20,7 @@ from vizsla.plan import Plan, resolve
 OTHER = {
     "model": "resnet18",
     "weights": "none",
+    "method": "probe",
     "train_from": "head",
     "epochs": "5",
     "batch_size": "32",
@@ -31,6 +32,8 @@ OTHER = {
     "label_smoothing": "0.1",
     "patience": "2",
     "seed": "7",
+    "views": "4",
+    "flips": "all",
     "data.fraction": "0.3",
     "data.labels": "labels.csv",
     "data.max_bad": "0.5",
@@ -38,6 +41,8 @@ OTHER = {
     "image.size": "96",
     "image.resize": "crop",
     "image.max_pixels": "1000000",
+    "probe.l2": "0.01",
+    "probe.stages": "last",
     "evaluate.test": "false",
 }
 LAUNCH = {
@@ -61,6 +66,10 @@ LAUNCH = {
     "run.threads": "1",
     "run.loader_workers": "0",
     "run.memory_format": "contiguous",
+    "run.engine": "torch",
+    "run.precision": "bfloat16",
+    "run.compile": "true",
+    "cache.max_gb": "1",
 }
 
 

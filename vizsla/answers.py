@@ -1,4 +1,4 @@
-"""What the worker answers to short questions: predict, evaluate, check, models. A JSON document in, one out."""
+"""What the worker answers to questions: predict, evaluate, features, check, models. A JSON document in, one out."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ def evaluate(request: dict[str, Any]) -> dict[str, Any]:
     from vizsla import bundle
     from vizsla.serving import predictor
     from vizsla.training import check, data, execution, layouts, scores
+    from vizsla.training.learner import Learner
 
     folder = Path(request["bundle"])
     manifest = bundle.read(folder)
@@ -72,12 +73,20 @@ def evaluate(request: dict[str, Any]) -> dict[str, Any]:
     if not checked.photos:
         raise UserError(f"None of the photos in {request['folder']} can be read.", "See: vizsla data check DIR")
     photos = data.Photos(checked.photos, manifest.classes, spec, chosen)
-    found = scores.evaluate(predictor.network(folder, manifest), photos, scores.BATCH)
+    net = predictor.network(folder, manifest)
+    found = scores.evaluate(Learner.of(net), photos, scores.BATCH)
     return {
         **scores.report(found, manifest.classes, "test" if held_out else "all"),
         "bad": [asdict(bad) for bad in checked.bad],
         "trained_on": _trained_on(checked.photos, request["seen"]),
     }
+
+
+def features(request: dict[str, Any]) -> dict[str, Any]:
+    """A sweep's first step: see training/step.py."""
+    from vizsla.training import step
+
+    return step.answer(request)
 
 
 def check(request: dict[str, Any]) -> dict[str, Any]:
@@ -96,6 +105,13 @@ def check(request: dict[str, Any]) -> dict[str, Any]:
         problem = {"message": error.message, "hint": error.hint}
     divided = checking.divide(checked, plan.data.split, plan.seed, plan.data.fraction)
     return {**checking.report(listing, checked, divided), "problem": problem}
+
+
+def plan(request: dict[str, Any]) -> dict[str, Any]:
+    """{"channels", "plan", "launch"} → what a training would do, how, and how long it would take."""
+    from vizsla.training import planning
+
+    return planning.answer(request)
 
 
 def models(_request: dict[str, Any]) -> list[dict[str, Any]]:

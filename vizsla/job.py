@@ -65,11 +65,17 @@ class RunSettings(keys.Section):
     """How this machine does the work; what is given here is not measured or chosen by the worker."""
 
     threads: int | None = Field(None, ge=1, le=1024)
-    """Threads for the network; by default the job's share of the cores."""
+    """Threads for the network; by default the number that is fastest here, at most the job's share of the cores."""
     loader_workers: int | None = Field(None, ge=0, le=256)
-    """Threads that decode photos; 0 decodes between two steps; by default as many as the network has."""
+    """Threads that decode photos; 0 decodes between two steps; by default the number that is fastest here."""
     memory_format: Literal["channels_last", "contiguous"] | None = None
-    """Layout of images in memory: channels_last (by default, the faster one on CPUs) or contiguous."""
+    """Layout of images in memory: channels_last or contiguous; by default the one that is faster here."""
+    engine: Literal["torch", "onnxruntime"] | None = None
+    """What runs the frozen part of a network: torch or onnxruntime; by default the one that is faster here."""
+    precision: Literal["float32", "bfloat16"] | None = None
+    """float32 or bfloat16; by default bfloat16 where the CPU has it, it is faster and a probe loses nothing by it."""
+    compile: bool = False
+    """torch.compile for the trained part: not offered, as it gained too little; docs/execution.md has figures."""
 
 
 COLLECTIONS = (
@@ -155,6 +161,13 @@ def _seconds(value: Any) -> Any:
     return duration(value) if isinstance(value, str) else value
 
 
+class CacheSettings(keys.Section):
+    """What is kept of one job for the next ones, in the user's cache."""
+
+    max_gb: float = Field(10.0, ge=0)
+    """Most that the cache may take, in GB of 10^9 bytes, and never more than a fifth of the free disk; 0 keeps none."""
+
+
 class Launch(keys.Section):
     """Settings that change how a job runs, never what it computes from its plan."""
 
@@ -167,6 +180,7 @@ class Launch(keys.Section):
     debug: DebugSettings = DebugSettings()
     profile: ProfileSettings = ProfileSettings()
     run: RunSettings = RunSettings()
+    cache: CacheSettings = CacheSettings()
 
 
 class Metric(BaseModel):

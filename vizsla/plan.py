@@ -21,6 +21,10 @@ def _numbers(value: Any) -> Any:
     return [part.strip() for part in value.strip("[]()").split(",")] if isinstance(value, str) else value
 
 
+def _number_or_auto(value: Any) -> Any:
+    return None if value == "auto" else value
+
+
 Shares = Annotated[tuple[float, float, float], BeforeValidator(_numbers)]
 
 
@@ -58,6 +62,16 @@ class ImagePlan(keys.Section):
     """Photos with more pixels than this are bad: they could be decompression bombs. Pillow's own limit by default."""
 
 
+class ProbePlan(keys.Section):
+    """The classifier that is fitted on frozen features: what a probe is, and what fine-tuning begins with."""
+
+    l2: Annotated[float | None, BeforeValidator(_number_or_auto)] = Field(None, gt=0)
+    """Strength of its regularisation; by default the one that is best on the valid photos."""
+    stages: Literal["auto", "last", "all", "none"] = "auto"
+    """What it looks at: the last stage, several stages (all), or whichever of the two is better on valid (auto). With
+    none there is no probe, and the head begins from zero."""
+
+
 class EvaluatePlan(keys.Section):
     """What is measured after training."""
 
@@ -72,6 +86,9 @@ class Plan(keys.Section):
     """Backbone: one that `vizsla models` lists, or any name timm knows."""
     weights: str = "pretrained"
     """pretrained (found on this machine or downloaded), none (random), or a .safetensors or .pth file."""
+    method: Literal["auto", "probe", "finetune"] = "auto"
+    """probe: fit the head on frozen features. finetune: begin with that head and train on from train_from. auto: both,
+    as long as an epoch in two gets better, and keep what is best on the valid photos."""
     train_from: str = "last"
     """Everything before this stage is frozen: last (the last stage and the head), head, all, or a stage's name."""
     epochs: int = Field(8, ge=1, le=10_000)
@@ -91,17 +108,26 @@ class Plan(keys.Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Probability spread over the other classes in the training loss."""
     patience: int = Field(0, ge=0)
-    """Stop after this many epochs without a better valid loss; 0 never stops early."""
+    """Stop after this many epochs without a better valid loss; 0 never stops early, but for method=auto, where it
+    is 2."""
     seed: int = Field(0, ge=0, lt=2**32)
     """Decides the split, the order of the photos, flips and dropout."""
+    views: int = Field(2, ge=0, le=64)
+    """Ways to look at each training photo, made once: as it is, flipped, then drawn crops and colours. 0 draws a new
+    one every epoch, which cannot be kept and takes the whole network each time."""
+    flips: Literal["horizontal", "all", "none"] = "horizontal"
+    """horizontal: photos of the world. all: pictures without an up, such as cells or maps, turned as well. none."""
     data: DataPlan = DataPlan()
     image: ImagePlan = ImagePlan()
+    probe: ProbePlan = ProbePlan()
     evaluate: EvaluatePlan = EvaluatePlan()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Plan:
         if self.patience >= self.epochs > 1:
             raise ValueError(f"patience={self.patience} can never end a training of epochs={self.epochs}")
+        if self.method == "probe" and self.probe.stages == "none":
+            raise ValueError("method=probe fits a probe, and probe.stages=none asks for none")
         return self
 
     def digest(self) -> str:

@@ -14,11 +14,7 @@ from dataclasses import dataclass
 from vizsla import container
 from vizsla.job import Job
 from vizsla.jobdir import JobDir
-from vizsla.machine import PYTHON_M, cpus, waiting_asleep
-
-# glibc gives large blocks back to the system after every layer and faults them in again for the next one. Keeping
-# them makes a forward pass of the default backbone 2.7 times as fast at batch 64 (bench/allocator.py).
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "1000000000000", "MALLOC_TOP_PAD_": "67108864"}
+from vizsla.machine import PYTHON_M, computing, cpus
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class Program:
 
 def classifier(job: Job, folder: JobDir, number: int) -> Program:
     command = [*PYTHON_M, "vizsla.worker", "train", str(folder.path), str(number)]
-    return Program(command, {**KEEP_MEMORY, **waiting_asleep()}, interval_s=_interval_s(job))
+    return Program(command, computing(), interval_s=_interval_s(job))
 
 
 def sweep(folder: JobDir, number: int) -> Program:

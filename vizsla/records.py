@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vizsla.segments import Segments
 
 VERSION = 1
+PROBE = "probe"  # an attempt record of this name has the figures of the head alone, before the first epoch
 KINDS = ("metric", "tensor", "system", "phase", "attempt", "finding")
 MODES = ("train", "eval", "predict", "global")
 LIST_LIMIT = 4096  # numbers in one list: a channel, a class or a histogram bin each

@@ -18,7 +18,18 @@ from vizsla.plan import resolve
 from vizsla.records import Record
 from vizsla.training import classifier
 
-ALWAYS = {"run.threads": "1", "run.loader_workers": "1", "evaluate.test": "false", "image.size": "64"}
+# Heads begin from zero: what goes wrong on the way down is what the rules are for. Nothing is measured or kept.
+ALWAYS = {
+    "run.threads": "1",
+    "run.loader_workers": "1",
+    "run.engine": "torch",
+    "run.memory_format": "channels_last",
+    "method": "finetune",
+    "probe.stages": "none",
+    "cache.max_gb": "0",
+    "evaluate.test": "false",
+    "image.size": "64",
+}
 
 
 @dataclass(frozen=True)

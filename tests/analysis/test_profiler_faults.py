@@ -211,6 +211,8 @@ def test_cores_that_are_the_trainings_own(tmp_path: Path) -> None:
 
 SMALL = {
     "weights": "none",
+    "method": "finetune",
+    "probe.stages": "none",
     "image.size": 32,
     "train_from": "all",
     "profile.interval_ms": 100,

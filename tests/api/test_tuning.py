@@ -86,7 +86,12 @@ def finished(place: Path, name: str, channel: str = "", **changes: Any) -> JobDi
     template = Job(
         name="unnamed",
         channels={"training": channel or str(place / "photos")},
-        hyperparameters={"epochs": "3", "data.fraction": "0.3", **changes.pop("hyperparameters", {})},
+        hyperparameters={
+            "epochs": "3",
+            "data.fraction": "0.3",
+            "method": "finetune",
+            **changes.pop("hyperparameters", {}),
+        },
     )
     folder = JobDir(place / "runs" / "tuning" / name)
     (folder.path / "attempts").mkdir(parents=True)
@@ -171,3 +176,21 @@ def test_a_report_knows_what_was_searched_linearly(tmp_path: Path, scaling: str,
     folder = finished(tmp_path, "early", ranges={"lr": span})
     view, _ = reporting.views(folder, {"status": "Completed", "seconds": 1.0, "best": None})
     assert view.linear == linear
+
+
+@pytest.mark.parametrize(
+    ("searched", "given", "method"),
+    [
+        ("lr=0.001..0.1", {}, "finetune"),
+        ("probe.l2=0.001..0.1", {}, "probe"),
+        ("lr=0.001..0.1", {"method": "auto"}, "auto"),
+    ],
+)
+def test_trials_fine_tune_or_probe_where_the_probes_own_settings_are_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, searched: str, given: dict[str, str], method: str
+) -> None:
+    monkeypatch.setattr(local, "start", lambda _folder: None)
+    write_folder(tmp_path / "photos", {"disc": 3, "rows": 3})
+    search = tuning.Search(ranges=[parse_range(searched)])
+    submitted = tuning.submit(Request({"training": tmp_path / "photos"}, given), search, Workspace(tmp_path / "runs"))
+    assert sweep.load(submitted).template.hyperparameters["method"] == method

@@ -371,5 +371,5 @@ def test_a_job_is_handed_its_share_of_the_cores(new: New, monkeypatch: pytest.Mo
     monkeypatch.setenv("VIZSLA_CPUS", "3")
     folder = new({**NEVER_ENDS, "run.threads": ""})
     local.start(folder)
-    wait_for(folder, "checking")
+    wait_for(folder, "this will take")
     assert json.loads((folder.private / "execution.json").read_text())["threads"] == 3

@@ -87,6 +87,6 @@ def _start(folder: JobDir, ready: None = None) -> Attempt:
     return attempt
 
 
-def _ask(verb: str, request: dict[str, Any]) -> Any:
+def _ask(verb: str, request: dict[str, Any], long: bool = False) -> Any:
     """backends.local.ask; question and answer pass through JSON as they do between processes."""
     return json.loads(json.dumps(getattr(answers, verb)(json.loads(json.dumps(request))), allow_nan=False))

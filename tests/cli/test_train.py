@@ -32,7 +32,7 @@ def test_the_document_has_the_keys_that_programs_rely_on(trained: Trained) -> No
     document = trained.document
     assert set(document) - {"reason", "hint", "issues"} == {
         "name", "kind", "status", "created", "job", "folder", "model", "classes", "images", "metrics", "epochs",
-        "seconds", "bundle", "exit_code", "rules",
+        "probe", "seconds", "bundle", "exit_code", "rules",
     }  # fmt: skip
     assert set(document["images"]) == {"train", "valid", "test", "bad"}
     assert set(document["metrics"]) == {"train_loss", "valid_loss", "valid_accuracy", "test_loss", "test_accuracy"}

@@ -47,7 +47,7 @@ def test_the_document_has_the_keys_that_programs_rely_on(searched: Ended) -> Non
     assert searched.code == 0, searched.err
     document = searched.document
     assert set(document) - {"reason", "hint", "overall_best"} == {
-        "name", "kind", "status", "created", "sweep", "objective", "trials", "best", "folder", "seconds"
+        "name", "kind", "status", "created", "sweep", "objective", "trials", "best", "baseline", "folder", "seconds"
     }  # fmt: skip
     assert (document["name"], document["sweep"], document["kind"]) == ("search", "search", "tuning")
     assert (document["status"], document["objective"]) == ("Completed", {"name": "accuracy", "type": "Maximize"})

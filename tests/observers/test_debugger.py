@@ -19,6 +19,7 @@ from vizsla.records import Record
 from vizsla.training.checkpoint import Checkpoints
 from vizsla.training.data import Photos
 from vizsla.training.events import Event, See, Step, Stop
+from vizsla.training.learner import Learner
 from vizsla.training.loop import train
 from vizsla.vision import networks
 
@@ -51,7 +52,8 @@ class Losses:
 def run(folder: Path, splits: tuple[Photos, Photos], see: See, plan: Plan = PLAN) -> nn.Module:
     torch.manual_seed(plan.seed)
     net = networks.build(plan.model, 2, plan.dropout, plan.weights)
-    train(net, plan, splits, Checkpoints(folder, plan.digest(), "photos"), see)
+    learner = Learner.of(net) if plan.train_from == "all" else Learner(net, net, networks.freeze(net, plan.train_from))
+    train(learner, plan, splits, Checkpoints(folder, plan.digest(), "photos"), see)
     return net
 
 

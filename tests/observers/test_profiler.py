@@ -29,6 +29,7 @@ from vizsla.training import optim
 from vizsla.training.checkpoint import Checkpoints
 from vizsla.training.data import Batch, Photos
 from vizsla.training.events import Event, See, Step, Stop
+from vizsla.training.learner import Learner
 from vizsla.training.loop import Trained, train
 from vizsla.vision import networks
 
@@ -109,7 +110,13 @@ class Profiled:
 def trained(folder: Path, splits: tuple[Photos, Photos], see: See) -> Trained:
     torch.manual_seed(PLAN.seed)
     net = networks.build(PLAN.model, 2, PLAN.dropout, PLAN.weights)
-    return train(net, PLAN, splits, Checkpoints(folder, PLAN.digest(), "photos"), see)
+    return train(
+        Learner(net, net, networks.freeze(net, PLAN.train_from)),
+        PLAN,
+        splits,
+        Checkpoints(folder, PLAN.digest(), "photos"),
+        see,
+    )
 
 
 def value(record: Record) -> dict[str, Any]:
@@ -168,8 +175,8 @@ def test_a_slow_optimizer_shows_as_update(
 ) -> None:
     prepare = optim.prepare
 
-    def slow(net: nn.Module, plan: Plan, steps: int) -> Any:
-        optimizer, schedule = prepare(net, plan, steps)
+    def slow(net: nn.Module, plan: Plan, steps: int, head_begun: bool) -> Any:
+        optimizer, schedule = prepare(net, plan, steps, head_begun)
         optimizer.register_step_post_hook(lambda *_: time.sleep(0.2))
         return optimizer, schedule
 

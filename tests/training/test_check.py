@@ -12,9 +12,11 @@ import pytest
 
 from tests.photos import every_bad, write_folder
 from vizsla.errors import UserError
+from vizsla.training import check as checking
 from vizsla.training.check import Checked, check, divide, fingerprint, refuse_hopeless, report
 from vizsla.training.layouts import Listing, read
-from vizsla.vision.preprocess import Preprocessing
+from vizsla.training.remembered import Remembered
+from vizsla.vision.preprocess import BadImage, Preprocessing, pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -311,3 +313,88 @@ def test_the_fingerprint_is_of_bytes_and_classes_and_of_nothing_else(tmp_path: P
     assert fingerprint(checked(tmp_path / "b")[1].photos) == before
     (tmp_path / "b" / "cat" / "renamed.jpg").rename(tmp_path / "b" / "dog" / "renamed.jpg")
     assert fingerprint(checked(tmp_path / "b")[1].photos) != before
+
+
+# ---- check, with a memory
+
+
+@pytest.fixture
+def settled(tmp_path: Path) -> Path:
+    """Photos, one of them bad, that nobody has changed for a day."""
+    write_folder(tmp_path / "photos", {"cat": 6, "dog": 6})
+    (tmp_path / "photos" / "cat" / "torn.jpg").write_bytes(every_bad()["truncated_jpeg"])
+    for path in (tmp_path / "photos").rglob("*.*"):
+        age(path)
+    return tmp_path / "photos"
+
+
+def age(path: Path) -> None:
+    yesterday = path.stat().st_mtime_ns - 86_400 * 10**9
+    os.utime(path, ns=(yesterday, yesterday))
+
+
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Grows by the bytes of each photo that is decoded from now on."""
+    seen: list[bytes] = []
+
+    def watched(data: bytes, spec: Preprocessing) -> object:
+        seen.append(data)
+        return pixels(data, spec)
+
+    monkeypatch.setattr(checking, "pixels", watched)
+    return seen
+
+
+def remembering(root: Path, spec: Preprocessing = SPEC) -> Checked:
+    listing = read({"training": root})
+    with Remembered(root.parent / "cache") as memory:
+        return check(listing, spec, 2, lambda done, total: None, memory)
+
+
+def test_unchanged_photos_are_not_decoded_again_and_the_answer_is_the_same(
+    settled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = remembering(settled)
+    seen = decoded(monkeypatch)
+    assert remembering(settled) == first == checked(settled)[1]
+    assert len(seen) == 13  # of the one without a memory
+    assert [each.file for each in first.bad] == ["cat/torn.jpg"]
+
+
+def test_only_what_is_new_or_changed_is_decoded(settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remembering(settled)
+    changed, mended = settled / "cat" / "cat-001.jpg", settled / "cat" / "torn.jpg"
+    data = (settled / "dog" / "dog-000.jpg").read_bytes()
+    for path in (changed, mended, settled / "dog" / "new.jpg"):
+        path.write_bytes(data)
+    seen = decoded(monkeypatch)
+    again = remembering(settled)
+    assert seen == [data] * 3
+    assert again == checked(settled)[1]
+    assert again.bad == ()
+
+
+def test_another_limit_of_pixels_is_asked_anew(settled: Path) -> None:
+    assert len(remembering(settled).bad) == 1
+    assert len(remembering(settled, Preprocessing(size=16, max_pixels=1)).bad) == 13
+    assert len(remembering(settled).bad) == 1
+
+
+def test_what_memory_was_too_short_for_is_tried_again(settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(data: bytes, spec: Preprocessing) -> object:
+        raise BadImage("not enough memory to decode it", "too_many_pixels") from MemoryError()
+
+    with monkeypatch.context() as tight:
+        tight.setattr(checking, "pixels", short)
+        assert len(remembering(settled).bad) == 13
+    assert len(remembering(settled).bad) == 1
+
+
+def test_a_photo_that_could_not_be_read_is_tried_again(settled: Path) -> None:
+    gone = settled / "cat" / "cat-000.jpg"
+    gone.rename(settled.parent / "away.jpg")
+    gone.symlink_to(settled.parent / "nowhere.jpg")
+    assert [each.file for each in remembering(settled).bad] == ["cat/cat-000.jpg", "cat/torn.jpg"]
+    gone.unlink()
+    (settled.parent / "away.jpg").rename(gone)
+    assert [each.file for each in remembering(settled).bad] == ["cat/torn.jpg"]

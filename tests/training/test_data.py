@@ -33,7 +33,7 @@ def files(batches: list[Batch]) -> list[str]:
 
 
 def by_file(batches: list[Batch]) -> dict[str, torch.Tensor]:
-    return {photo.file: x for batch in batches for photo, x in zip(batch.photos, batch.x_BCHW, strict=True)}
+    return {photo.file: x for batch in batches for photo, x in zip(batch.photos, batch.x, strict=True)}
 
 
 def epoch(photos: Photos, seed: int = 0, number: int = 1, batch_size: int = 4) -> list[Batch]:
@@ -52,7 +52,7 @@ def test_every_photo_comes_once_an_epoch(folder: Path) -> None:
 def test_a_photo_keeps_its_label_and_its_pixels_wherever_it_comes(folder: Path) -> None:
     photos = photos_in(folder)
     for batch in epoch(photos):
-        for photo, label, x_CHW in zip(batch.photos, batch.y_B.tolist(), batch.x_BCHW, strict=True):
+        for photo, label, x_CHW in zip(batch.photos, batch.y_B.tolist(), batch.x, strict=True):
             assert photos.classes[label] == photo.file.split("/")[0]
             as_it_is = torch.from_numpy(preprocess(photo.path.read_bytes(), photos.spec))
             assert torch.equal(x_CHW, as_it_is) or torch.equal(x_CHW, as_it_is.flip(-1))
@@ -62,13 +62,13 @@ def test_a_photo_keeps_its_label_and_its_pixels_wherever_it_comes(folder: Path) 
 def test_the_number_of_loader_workers_changes_nothing(folder: Path, workers: int) -> None:
     alone, helped = epoch(photos_in(folder)), epoch(photos_in(folder, workers=workers))
     assert [batch.photos for batch in alone] == [batch.photos for batch in helped]
-    assert all(torch.equal(a.x_BCHW, b.x_BCHW) for a, b in zip(alone, helped, strict=True))
+    assert all(torch.equal(a.x, b.x) for a, b in zip(alone, helped, strict=True))
     assert all(torch.equal(a.y_B, b.y_B) for a, b in zip(alone, helped, strict=True))
 
 
 def test_an_epoch_that_is_run_again_is_the_same(folder: Path) -> None:
     first, again = epoch(photos_in(folder)), epoch(photos_in(folder))
-    assert all(torch.equal(a.x_BCHW, b.x_BCHW) for a, b in zip(first, again, strict=True))
+    assert all(torch.equal(a.x, b.x) for a, b in zip(first, again, strict=True))
 
 
 def test_another_epoch_or_another_seed_has_another_order(folder: Path) -> None:
@@ -107,9 +107,9 @@ def test_batches_lie_in_memory_as_the_execution_says(
 ) -> None:
     photos = replace(photos_in(folder), execution=replace(EXECUTION, memory_format=memory_format))
     batch = epoch(photos)[0]
-    assert batch.x_BCHW.shape == (4, 3, 16, 16)
-    assert batch.x_BCHW.dtype == torch.float32
-    assert batch.x_BCHW.is_contiguous(memory_format=layout)
+    assert batch.x.shape == (4, 3, 16, 16)
+    assert batch.x.dtype == torch.float32
+    assert batch.x.is_contiguous(memory_format=layout)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -155,7 +155,7 @@ def test_a_photo_that_vanished_or_broke_is_left_out_with_a_warning(
         batches = epoch(photos)
     left = {photo.file for photo in photos.photos} - {"disc/disc-001.jpg", "gradient/gradient-003.jpg"}
     assert set(files(batches)) == left
-    assert all(len(batch.y_B) == len(batch.x_BCHW) == len(batch.photos) for batch in batches)
+    assert all(len(batch.y_B) == len(batch.x) == len(batch.photos) for batch in batches)
     said = sorted(record.getMessage() for record in caplog.records)
     assert len(said) == 2
     assert said[0].startswith("disc/disc-001.jpg was good when training began")

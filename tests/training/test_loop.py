@@ -16,6 +16,7 @@ from vizsla.plan import Plan
 from vizsla.training.checkpoint import FILE, Checkpoints
 from vizsla.training.data import Photos
 from vizsla.training.events import EpochEnd, Event, Finished, See, Started, Step, Stop
+from vizsla.training.learner import Learner
 from vizsla.training.loop import Trained, train
 from vizsla.training.scores import evaluate
 from vizsla.vision import networks
@@ -84,7 +85,8 @@ class Run:
     def __call__(self, plan: Plan, see: See) -> tuple[nn.Module, Trained]:
         net = fresh(plan)
         torch.rand(5)  # a new process has other random numbers at this point, unless the checkpoint brings them back
-        trained = train(net, plan, self.splits, Checkpoints(self.folder, plan.digest(), "photos"), see)
+        learner = Learner(net, net, networks.freeze(net, plan.train_from))
+        trained = train(learner, plan, self.splits, Checkpoints(self.folder, plan.digest(), "photos"), see)
         return net, trained
 
 
@@ -268,7 +270,7 @@ def test_the_weights_of_the_best_epoch_are_in_the_network_at_the_end(run: Run) -
     losses = [event.valid.loss for event in seen.epochs]
     assert min(losses) < losses[-1], "the last epoch was the best, so this test proved nothing"
     assert trained.best.epoch == 1 + losses.index(min(losses))
-    assert evaluate(net, mislabelled, 128).loss == pytest.approx(min(losses), rel=1e-6)
+    assert evaluate(Learner.of(net), mislabelled, 128).loss == pytest.approx(min(losses), rel=1e-6)
     finished = seen.events[-1]
     assert isinstance(finished, Finished)
     assert (finished.epoch, finished.valid_loss) == (trained.best.epoch, min(losses))

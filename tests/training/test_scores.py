@@ -15,6 +15,7 @@ from torch import nn
 from tests.photos import write_folder
 from tests.training.ready import photos_in
 from vizsla.training.check import CheckedPhoto
+from vizsla.training.learner import Learner
 from vizsla.training.scores import Scores, evaluate, report, wilson
 from vizsla.vision.preprocess import preprocess
 
@@ -106,38 +107,38 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Photos:
 
 
 @pytest.fixture
-def net() -> nn.Module:
+def learner() -> Learner:
     """A linear network with a dropout that would change every answer if it were not off."""
     torch.manual_seed(3)
-    return nn.Sequential(nn.Dropout(0.5), nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
+    return Learner.of(nn.Sequential(nn.Dropout(0.5), nn.Flatten(), nn.Linear(3 * 16 * 16, 2)))
 
 
-def test_the_loss_is_the_mean_cross_entropy_of_all_photos(net: nn.Module, photos: Photos) -> None:
-    weight_CF, bias_C = (parameter.detach().double().numpy() for parameter in net.parameters())
+def test_the_loss_is_the_mean_cross_entropy_of_all_photos(learner: Learner, photos: Photos) -> None:
+    weight_CF, bias_C = (parameter.detach().double().numpy() for parameter in learner.whole.parameters())
     losses = []
     for photo in photos.photos:
         pixels_F = preprocess(photo.path.read_bytes(), photos.spec).astype(np.float64).reshape(-1)
         logits_C = weight_CF @ pixels_F + bias_C
         losses.append(math.log(np.exp(logits_C).sum()) - logits_C[photos.classes.index(photo.label)])
-    assert evaluate(net, photos, 4).loss == pytest.approx(np.mean(losses), rel=1e-5)
+    assert evaluate(learner, photos, 4).loss == pytest.approx(np.mean(losses), rel=1e-5)
 
 
-def test_the_size_of_batches_changes_no_score(net: nn.Module, photos: Photos) -> None:
-    small, large = evaluate(net, photos, 2), evaluate(net, photos, 128)
+def test_the_size_of_batches_changes_no_score(learner: Learner, photos: Photos) -> None:
+    small, large = evaluate(learner, photos, 2), evaluate(learner, photos, 128)
     assert small.photos == large.photos
     assert small.loss == pytest.approx(large.loss, rel=1e-5)
     assert torch.allclose(small.probabilities_NC, large.probabilities_NC, atol=1e-6)
 
 
-def test_probabilities_and_labels_are_in_the_order_of_the_photos(net: nn.Module, photos: Photos) -> None:
-    found = evaluate(net, photos, 4)
+def test_probabilities_and_labels_are_in_the_order_of_the_photos(learner: Learner, photos: Photos) -> None:
+    found = evaluate(learner, photos, 4)
     assert [photos.classes[label] for label in found.labels_N.tolist()] == [photo.label for photo in found.photos]
     assert torch.allclose(found.probabilities_NC.sum(dim=1), torch.ones(len(photos)), atol=1e-6)
     right = sum(a == b for a, b in zip(found.predicted_N.tolist(), found.labels_N.tolist(), strict=True))
     assert (found.correct, found.accuracy) == (right, right / 11)
 
 
-def test_progress_is_told_after_every_batch(net: nn.Module, photos: Photos) -> None:
+def test_progress_is_told_after_every_batch(learner: Learner, photos: Photos) -> None:
     said: list[tuple[int, int]] = []
-    evaluate(net, photos, 5, lambda done, total: said.append((done, total)))
+    evaluate(learner, photos, 5, lambda done, total: said.append((done, total)))
     assert said == [(5, 11), (11, 11)]

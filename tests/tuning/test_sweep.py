@@ -108,6 +108,8 @@ def test_the_time_of_a_controller_that_was_killed_counts_towards_the_budget(tmp_
     (first,) = folder.attempts()
     assert first.seconds > 1
     assert tuning.spec(folder).budget_s == 4
+    for trial in running(folder):  # the controller's, left alone
+        killed(trial)
 
 
 def test_trials_that_run_side_by_side_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

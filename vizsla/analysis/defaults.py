@@ -109,6 +109,11 @@ PROFILE: Mapping[str, tuple[Difference, ...]] = MappingProxyType(
                 "10",
                 "With a learning rate that falls to 0 the last epochs of a sound training change nothing any more.",
             ),
+            Difference(
+                "share_of_chance",
+                "0.5",
+                "A training that goes on from a probe begins where others end: hardly anything is left to fall.",
+            ),
         ),
         "ClassImbalance": (
             Difference(

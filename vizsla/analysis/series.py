@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from vizsla.analysis.rules.reading import loss
-from vizsla.records import Record
+from vizsla.records import PROBE, Record
 
 # What the built-in classifier measures: its word in a document, and the name and mode of its records.
 _EPOCHS = {"train_loss": "epoch_train_loss", "valid_loss": "valid_loss", "valid_accuracy": "valid_accuracy"}
@@ -41,7 +41,7 @@ class Series:
     """The curves of one job; what was not measured is empty."""
 
     epochs: Mapping[str, Curve]
-    """By epoch: train_loss, valid_loss, valid_accuracy."""
+    """By epoch: train_loss, valid_loss, valid_accuracy. Epoch 0 is the probe, if one was measured before the first."""
     steps: Mapping[str, Curve]
     """By training step: train_loss, lr."""
     extras: Mapping[str, Extra] = field(default_factory=dict)
@@ -51,14 +51,14 @@ class Series:
     @property
     def finished_epochs(self) -> int:
         """Epochs that were measured on the valid photos."""
-        return len(self.epochs["valid_loss"])
+        return sum(point.at > 0 for point in self.epochs["valid_loss"])
 
 
 def read(records: Iterable[Record]) -> Series:
     """The curves in the records of a job, as `records.read` gives them."""
     named: dict[str, list[Record]] = defaultdict(list)
     saved: dict[str, list[Record]] = defaultdict(list)
-    planned = None
+    planned, probe = None, dict[str, float]()
     for record in records:
         if record.kind == "metric" and _number(record.value) is not None:
             named[record.name].append(record)
@@ -66,7 +66,11 @@ def read(records: Iterable[Record]) -> Series:
             saved[f"{record.name} ({found.mode})"].append(replace(record, value=found.value))
         elif record.kind == "attempt" and isinstance(record.value, Mapping):
             planned = record.value.get("epochs", planned)
-    epochs = {word: _curve(named.get(name, ()), "epoch") for word, name in _EPOCHS.items()}
+            if record.name == PROBE:
+                probe = {name: value for name, each in record.value.items() if (value := _number(each)) is not None}
+    epochs = {
+        word: _from_probe(probe.get(name)) + _curve(named.get(name, ()), "epoch") for word, name in _EPOCHS.items()
+    }
     steps = {word: _curve(named.get(name, ()), "step") for word, name in _STEPS.items()}
     placed = {_EPOCHS[word] for word, curve in epochs.items() if curve} | {
         _STEPS[word] for word in steps if steps[word]
@@ -99,6 +103,10 @@ def thinned(curve: Curve, most: int) -> tuple[Curve, int]:
     size = max(1, math.ceil(len(curve) / most))
     groups = [curve[start : start + size] for start in range(0, len(curve), size)]
     return tuple(Point(group[-1].at, sum(point.value for point in group) / len(group)) for group in groups), size
+
+
+def _from_probe(value: float | None) -> Curve:
+    return () if value is None else (Point(0, value),)
 
 
 def _curve(found: Sequence[Record], field_name: Literal["epoch", "step"]) -> Curve:

@@ -10,7 +10,7 @@ from vizsla.analysis import report
 from vizsla.analysis.sweeps import SweepView, TrialView
 from vizsla.api import tuning
 from vizsla.jobdir import JobDir
-from vizsla.tuning import search, space
+from vizsla.tuning import baseline, search, space
 from vizsla.tuning.trials import Trial
 
 
@@ -41,7 +41,7 @@ def views(folder: JobDir, document: dict[str, Any]) -> tuple[SweepView, list[Tri
         strategy=made.strategy,
         seconds=document["seconds"],
         best=document["best"]["name"] if document["best"] else None,
-        baseline=None,
+        baseline=baseline.value(folder, made),
         importance=search.importance([trial.tried() for trial in found], ranges, made.direction),
         ranges={name: _range(each) for name, each in made.ranges.items()},
         linear=frozenset(name for name, each in made.ranges.items() if each.get("scaling") == "Linear"),

@@ -18,7 +18,7 @@ from vizsla.errors import UserError
 from vizsla.files import read_json
 from vizsla.job import CLASSIFIER, Job, slug
 from vizsla.jobdir import JobDir
-from vizsla.records import Record
+from vizsla.records import PROBE, Record
 from vizsla.segments import LogTail
 from vizsla.workspace import Workspace
 
@@ -148,9 +148,15 @@ def _of_classifier(folder: JobDir, found: Sequence[Record]) -> dict[str, Any]:
         "classes": report.get("classes"),
         "images": {**counts, "bad": report.get("bad")},
         "metrics": dict(made.metrics) if made else dict.fromkeys(METRICS),
+        "probe": _probe(found),
         "epochs": sum(record.name == "valid_loss" for record in found),  # those that were measured on valid
         "bundle": str(folder.model) if made else None,
     }
+
+
+def _probe(found: Sequence[Record]) -> Any:
+    """What was measured of the probe before the first epoch; None where none was a candidate."""
+    return next((record.value for record in reversed(found) if record.kind == "attempt" and record.name == PROBE), None)
 
 
 def _of_script(folder: JobDir, job: Job, found: Sequence[Record]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from vizsla.job import CLASSIFIER, Job, duration, slug
 from vizsla.jobdir import JobDir
 from vizsla.keys import Section, declared, known
 from vizsla.plan import Plan, resolve
-from vizsla.tuning import parents, search, space, sweep, trials
+from vizsla.tuning import baseline, parents, search, space, sweep, trials
 from vizsla.tuning.parents import Kind
 from vizsla.tuning.space import Categorical, Range, Space
 from vizsla.tuning.spec import CLASSIFIER_METRICS, Sweep
@@ -57,6 +57,8 @@ def submit(request: Request, asked: Search, workspace: Workspace) -> JobDir:
         resolve(template)
         asked = replace(asked, ranges=[(_as_declared(name), each) for name, each in asked.ranges])
     ranges = space.space(asked.ranges)
+    if own:
+        template = _with_method(template, ranges)
     if not template.rules and not any(name.startswith("debug.") for name in request.settings):
         template = _unwatched(template)
     if not any(name.replace("-", "_") == "profile.num_steps" for name in request.settings):
@@ -72,6 +74,15 @@ def submit(request: Request, asked: Search, workspace: Workspace) -> JobDir:
         sweep.save(JobDir(folder), made.model_copy(update={"name": folder.name}))
         local.start(JobDir(folder))
     return JobDir(folder)
+
+
+def _with_method(template: Job, ranges: Space) -> Job:
+    """Trials fine-tune, or probe where the probe's own settings are searched; `auto` would do both in each of them."""
+    given = {_as_declared(name) for name in template.hyperparameters} | set(ranges)
+    if "method" in given:
+        return template
+    method = "probe" if any(name.startswith("probe.") for name in ranges) else "finetune"
+    return template.model_copy(update={"hyperparameters": {**template.hyperparameters, "method": method}})
 
 
 def _unwatched(template: Job) -> Job:
@@ -121,6 +132,7 @@ def document(folder: JobDir) -> dict[str, Any]:
         "objective": {"name": made.objective, "type": made.direction.capitalize()},
         "trials": [trial_document(trial) for trial in found],
         "best": trial_document(winner) if winner else None,
+        "baseline": baseline.read(folder),
         "overall_best": _overall_best(folder, made, found),
         "folder": str(folder.path),
         "seconds": round(sum(attempt.seconds for attempt in folder.attempts()), 3),
@@ -167,7 +179,8 @@ def look(folder: JobDir) -> list[Trial]:
 def winner(name: str, workspace: Workspace) -> dict[str, str]:
     """The hyperparameters of a sweep's best trial, for the final training.
 
-    What only made trials quick or kept them from the held-out photos is left out. Raises UserError if there is no
+    What only made trials quick or kept them from the held-out photos is left out: the final training may keep its
+    probe. Raises UserError if there is no
     trial with a value.
     """
     folder = find(name, workspace)
@@ -182,7 +195,8 @@ def winner(name: str, workspace: Workspace) -> dict[str, str]:
             f"Run it with what was found: vizsla run {job.entry_point} --source {job.source} {given}",
         )
     own = job.hyperparameters
-    return {key: value for key, value in own.items() if _as_declared(key) not in ("data.fraction", "evaluate.test")}
+    only_trials = {"data.fraction", "evaluate.test"} | ({"method"} if own.get("method") == "finetune" else set())
+    return {key: value for key, value in own.items() if _as_declared(key) not in only_trials}
 
 
 def _sweep(name: str, template: Job, ranges: Space, asked: Search, settings: Mapping[str, str]) -> Sweep:

@@ -27,7 +27,7 @@ from vizsla.errors import JobError, UserError, VizslaError
 from vizsla.files import reason
 from vizsla.job import Job
 from vizsla.jobdir import Attempt, JobDir, advance, create
-from vizsla.machine import waiting_asleep
+from vizsla.machine import computing, waiting_asleep
 from vizsla.plan import Plan
 from vizsla.process import Process
 from vizsla.segments import LogTail, read_log
@@ -166,14 +166,17 @@ def log(folder: JobDir, follow: bool) -> Iterator[str]:
         time.sleep(LOOK_S)
 
 
-def ask(verb: str, request: dict[str, Any]) -> Any:
-    """What the worker answers to one question. Raises the VizslaError that the worker ended with."""
+def ask(verb: str, request: dict[str, Any], long: bool = False) -> Any:
+    """What the worker answers to one question. Raises the VizslaError that the worker ended with.
+
+    long: it computes for longer than a moment, as a training does; what it says meanwhile goes to this stderr.
+    """
     with subprocess.Popen(
         [*standby.COMMAND, verb],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**standby.environment(), **waiting_asleep()},
+        stderr=None if long else subprocess.PIPE,
+        env={**standby.environment(), **(computing() if long else waiting_asleep())},
     ) as worker:
         try:
             out, err = worker.communicate(json.dumps(request).encode())
@@ -183,7 +186,7 @@ def ask(verb: str, request: dict[str, Any]) -> Any:
     try:
         answer = json.loads(out)
     except ValueError:
-        lines = err.decode(errors="replace").strip().splitlines()
+        lines = (err or b"").decode(errors="replace").strip().splitlines()
         said = lines[-1] if lines else f"exit code {worker.returncode}"
         raise JobError(f"The worker ended without an answer: {said}.", "Set log.level=debug and try again.") from None
     if "error" in answer:

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from vizsla import __version__
-from vizsla.cli import ask, data, debug, demo, export, jobs, models, profile, report, run, train, tune
+from vizsla.cli import ask, cache, data, debug, demo, export, jobs, models, plan, profile, report, run, train, tune
 from vizsla.cli.options import Terminated
 from vizsla.errors import VizslaError
 
@@ -28,11 +28,13 @@ app.command()(train.train)
 app.command()(ask.predict)
 app.command()(ask.evaluate)
 app.add_typer(data.app, name="data")
+app.add_typer(cache.app, name="cache")
 app.command()(tune.tune)
 app.command()(run.run)
 app.command()(report.report)
 app.command()(debug.debug)
 app.command()(profile.profile)
+app.command()(plan.plan)
 app.command()(export.export)
 for command in (jobs.ps, jobs.show, jobs.logs, jobs.stop, jobs.rm, jobs.rebuild):
     app.command()(command)

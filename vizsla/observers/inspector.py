@@ -61,6 +61,7 @@ class Inspector:
         raw: RawFiles | None = None,
     ) -> None:
         self.model = inner(model)
+        self._outer = model
         self.error: Exception | None = None
         self._settings = settings
         self._saving = saving
@@ -126,19 +127,21 @@ class Inspector:
         self._due = {"train": False, "eval": False}
         self._switch_compiler()
 
-    def _forward_begins(self, _model: nn.Module, args: Any, kwargs: Any) -> None:
+    def _forward_begins(self, model: nn.Module, args: Any, kwargs: Any) -> None:
         if torch.compiler.is_compiling():  # a whole training step was compiled: saved ones are not run that way
             return
         mode = "train" if self.model.training else "eval"
         if self._due[mode] and mode not in self._visits:
-            self.guard(lambda: self._begin(mode, args, kwargs))
+            given = (args, kwargs) if model is self._outer else None  # a tail that shares its hooks is given features
+            self.guard(lambda: self._begin(mode, given))
 
-    def _begin(self, mode: str, args: Any, kwargs: Any) -> None:
+    def _begin(self, mode: str, given: Any) -> None:
         visit = self._visits[mode] = Visit(self.model, self._settings)
         if mode == "train":
             self._weights.see(visit, self.model, self._step)
             self._during_step.append(register_optimizer_step_pre_hook(self._optimizer_steps))
-        visit.inputs((args, kwargs))
+        if given is not None:
+            visit.inputs(given)
         for path, module in self._watched.items():
             if module not in self._still:
                 self._during_forward += self._hooks(visit, path, module)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vizsla.files import write_json
-from vizsla.records import Record, Writer
-from vizsla.training.events import EpochEnd, Event, Finished, Started, Step, Stop
+from vizsla.records import PROBE, Record, Writer
+from vizsla.training.events import EpochEnd, Event, Finished, Probed, Started, Step, Stop
 
 log = logging.getLogger("vizsla.train")
 
@@ -26,6 +26,8 @@ class Metrics:
         match event:
             case Started():
                 self._started(event)
+            case Probed():
+                self._probed(event)
             case Step():
                 self._write("train_loss", event.loss, "train", step=event.step, at=event)
                 self._write("lr", event.lr, "train", step=event.step, at=event)
@@ -47,6 +49,16 @@ class Metrics:
         if event.from_epoch:
             log.info("goes on after epoch %d of %d", event.from_epoch, event.epochs)
 
+    def _probed(self, event: Probed) -> None:
+        """The head alone, before the first epoch: figures of no epoch, so they are no points of a curve."""
+        figures = {
+            "epoch_train_loss": event.train_loss,
+            "valid_loss": event.valid.loss,
+            "valid_accuracy": event.valid.accuracy,
+        }
+        self._records.write(Record(time.time(), "attempt", PROBE, value=figures))
+        log.info("%s", epoch_line(0, self._epochs, *figures.values()))
+
     def _epoch(self, event: EpochEnd) -> None:
         self._write("epoch_train_loss", event.train_loss, "train", step=event.step, at=event)
         self._write("valid_loss", event.valid.loss, "eval", step=event.epoch - 1, at=event)
@@ -54,7 +66,10 @@ class Metrics:
         log.info("%s", epoch_line(event.epoch, self._epochs, event.train_loss, event.valid.loss, event.valid.accuracy))
 
     def _finished(self, event: Finished) -> None:
-        log.info("the weights of epoch %d are kept", event.epoch)
+        kept = (
+            f"the weights of epoch {event.epoch} are kept" if event.epoch else "the probe is kept: no epoch was better"
+        )
+        log.info("%s", kept)
         line = epoch_line(event.epoch, self._epochs, event.train_loss, event.valid_loss, event.valid_accuracy)
         log.info("%s", line)
 
@@ -73,11 +88,12 @@ class Metrics:
 
 
 def epoch_line(epoch: int, epochs: int, train_loss: float, valid_loss: float, accuracy: float) -> str:
-    """The line whose numbers SageMaker-style metric definitions pick out; the loss "on test" there is valid's."""
-    return (
-        f"epoch {epoch}/{epochs} train loss: {train_loss:.4f}; average test loss: {valid_loss:.4f}; "
-        f"accuracy: {accuracy:.4f};"
-    )
+    """The line whose numbers SageMaker-style metric definitions pick out; the loss "on test" there is valid's.
+
+    Epoch 0 is the probe: the head alone, on frozen features.
+    """
+    name = f"epoch {epoch}/{epochs}" if epoch else "probe"
+    return f"{name} train loss: {train_loss:.4f}; average test loss: {valid_loss:.4f}; accuracy: {accuracy:.4f};"
 
 
 class ProgressFile:

@@ -9,7 +9,7 @@ from vizsla.observers.visit import At
 from vizsla.observers.window import Window
 from vizsla.records import Record, Value
 from vizsla.training.clock import Phase
-from vizsla.training.events import EpochEnd, Event, Finished, Started, Step, Stop
+from vizsla.training.events import EpochEnd, Event, Finished, Probed, Started, Step, Stop
 
 # Phases of a lap that belong to what was told before it: the lap was over when they began.
 BEFORE = ("observe", "checkpoint")
@@ -44,6 +44,8 @@ class Profiler:
             case Started():
                 self._write(Record(time.time(), "system", "execution", value=self._execution))
                 self._window.before(event.from_step)
+            case Probed():
+                self._record(event.phases, "eval", None)
             case Step():
                 at = At(event.step, event.global_step, event.epoch)
                 self._record(event.phases, "train", at)

@@ -70,9 +70,9 @@ def network(folder: Path, manifest: bundle.Manifest) -> nn.Module:
     """The bundle's network with its weights, in eval mode. Raises VizslaError if they do not fit each other."""
     import torch
 
-    from vizsla.vision import networks
+    from vizsla.vision import pooled
 
-    net = networks.rebuild(str(manifest.architecture["model"]), len(manifest.classes))
+    net = pooled.rebuild(manifest.architecture)
     tensors = {name: torch.from_numpy(array) for name, array in bundle.tensors(folder, manifest).items()}
     try:
         net.load_state_dict(tensors)

@@ -12,11 +12,13 @@ import math
 from collections import Counter, defaultdict, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vizsla.errors import UserError
 from vizsla.training.layouts import refuse_untrainable
 from vizsla.training.listing import Bad, Listing, Photo, Split
+from vizsla.training.remembered import Look, Remembered, Verdict
 from vizsla.training.split import SPLITS, assign, keep_fraction
 from vizsla.vision.preprocess import BadImage, Preprocessing, pixels
 
@@ -42,12 +44,23 @@ class Checked:
     bad: tuple[Bad, ...]
 
 
-def check(listing: Listing, spec: Preprocessing, threads: int, progress: Callable[[int, int], None]) -> Checked:
-    """Read and decode every photo once; `progress` is told (done, of how many) after each, in this thread."""
+def check(
+    listing: Listing,
+    spec: Preprocessing,
+    threads: int,
+    progress: Callable[[int, int], None],
+    memory: Remembered | None = None,
+) -> Checked:
+    """Read and decode every photo once; `progress` is told (done, of how many) after each, in this thread.
+
+    With `memory`, one that has not changed since it was last decoded this way is neither read nor decoded.
+    """
     photos: list[CheckedPhoto] = []
     bad = list(listing.bad)
     total = len(listing.photos)
-    for done, outcome in enumerate(_in_order(listing.photos, spec, threads), start=1):
+    for done, outcome in enumerate(
+        _in_order(listing.photos, partial(_check_one, spec=spec, memory=memory), threads), start=1
+    ):
         if isinstance(outcome, Bad):
             bad.append(outcome)
         else:
@@ -56,30 +69,49 @@ def check(listing: Listing, spec: Preprocessing, threads: int, progress: Callabl
     return Checked(tuple(photos), tuple(sorted(bad, key=lambda each: each.file)))
 
 
-def _in_order(photos: Sequence[Photo], spec: Preprocessing, threads: int) -> Iterator[CheckedPhoto | Bad]:
+def _in_order(
+    photos: Sequence[Photo], look: Callable[[Photo], CheckedPhoto | Bad], threads: int
+) -> Iterator[CheckedPhoto | Bad]:
     waiting: deque[Future[CheckedPhoto | Bad]] = deque()  # short, so that neither memory nor Ctrl-C waits on it
     with ThreadPoolExecutor(threads, thread_name_prefix="check") as pool:
         for photo in photos:
             if len(waiting) >= threads * _IN_FLIGHT_PER_THREAD:
                 yield waiting.popleft().result()
-            waiting.append(pool.submit(_check_one, photo, spec))
+            waiting.append(pool.submit(look, photo))
         while waiting:
             yield waiting.popleft().result()
 
 
-def _check_one(photo: Photo, spec: Preprocessing) -> CheckedPhoto | Bad:
+def _check_one(photo: Photo, spec: Preprocessing, memory: Remembered | None) -> CheckedPhoto | Bad:
     try:
-        size_bytes = photo.path.stat().st_size
-        if size_bytes > _most_bytes(spec):
-            return Bad(photo.file, f"{size_bytes / 1e6:.0f} MB is too large for a photo")
+        look = Look.at(photo.path)
+        if look.size_bytes > _most_bytes(spec):
+            return Bad(photo.file, f"{look.size_bytes / 1e6:.0f} MB is too large for a photo")
+        if memory and (known := memory.recall(look, spec)):
+            return _outcome(photo, known, look.size_bytes)
         data = photo.path.read_bytes()
-        pixels(data, spec)
     except OSError as error:
         return Bad(photo.file, f"cannot be read: {error.strerror or error}")
-    except BadImage as error:
-        return Bad(photo.file, str(error))
+    verdict, lasting = _judged(data, spec)
+    if memory and lasting:
+        memory.keep(look, spec, verdict)
+    return _outcome(photo, verdict, len(data))
+
+
+def _judged(data: bytes, spec: Preprocessing) -> tuple[Verdict, bool]:
+    """What a file's bytes are, and whether they will be that next time too: memory may have been short."""
     sha256 = hashlib.sha256(data).hexdigest()
-    return CheckedPhoto(photo.path, photo.file, photo.label, photo.split, sha256, len(data))
+    try:
+        pixels(data, spec)
+    except BadImage as error:
+        return Verdict(sha256, str(error)), not isinstance(error.__cause__, MemoryError)
+    return Verdict(sha256), True
+
+
+def _outcome(photo: Photo, verdict: Verdict, size_bytes: int) -> CheckedPhoto | Bad:
+    if verdict.reason:
+        return Bad(photo.file, verdict.reason)
+    return CheckedPhoto(photo.path, photo.file, photo.label, photo.split, verdict.sha256, size_bytes)
 
 
 def _most_bytes(spec: Preprocessing) -> int:

@@ -47,7 +47,7 @@ class Progress:
 
 @dataclass
 class Best:
-    """The weights that are kept: those of the epoch with the lowest valid loss."""
+    """The weights that are kept: those of the epoch with the lowest valid loss; epoch 0 is the probe."""
 
     epoch: int = 0
     train_loss: float = float("inf")
@@ -58,7 +58,7 @@ class Best:
     def keep(self, net: nn.Module, epoch: int, train_loss: float, valid: tuple[float, float]) -> bool:
         """Keeps the weights if valid = (loss, accuracy) has a lower loss than any before, or is the first."""
         loss, accuracy = valid
-        if self.epoch and not loss < self.valid_loss and not math.isnan(self.valid_loss):
+        if self.weights and not loss < self.valid_loss and not math.isnan(self.valid_loss):
             return False
         self.epoch, self.train_loss, self.valid_loss, self.valid_accuracy = epoch, train_loss, loss, accuracy
         self.weights = {name: value.detach().clone() for name, value in net.state_dict().items()}

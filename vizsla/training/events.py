@@ -54,6 +54,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Probed:
+    """Before the first epoch: the head that was fitted on frozen features is measured on the valid photos."""
+
+    train_loss: float
+    valid: Scores
+    phases: tuple[Phase, ...] = field(default=(), compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class EpochEnd:
     """An epoch is trained and measured on the valid photos."""
 
@@ -70,7 +79,7 @@ class EpochEnd:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Training is over; the weights of `epoch` are kept."""
+    """Training is over; the weights of `epoch` are kept, the probe's where that is 0."""
 
     epochs: int
     epoch: int
@@ -87,5 +96,5 @@ class Stop:
     reason: str
 
 
-Event = Started | Step | EpochEnd | Finished
+Event = Started | Probed | Step | EpochEnd | Finished
 See = Callable[[Event], Stop | None]

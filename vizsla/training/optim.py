@@ -20,10 +20,13 @@ PRETRAINED_LR = 0.05
 WARM_UP = 0.1  # share of all steps in which the learning rate rises from nothing to plan.lr
 
 
-def prepare(net: nn.Module, plan: Plan, steps_per_epoch: int) -> tuple[Optimizer, LambdaLR]:
-    """Optimizer and schedule for what is trained in `net`; biases and norms are not decayed."""
-    body_lr = plan.lr * (PRETRAINED_LR if pretrained(plan) else 1.0)
-    optimizer = _optimizer(plan, _groups(net, plan, body_lr))
+def prepare(net: nn.Module, plan: Plan, steps_per_epoch: int, head_begun: bool = False) -> tuple[Optimizer, LambdaLR]:
+    """Optimizer and schedule for what is trained in `net`; biases and norms are not decayed.
+
+    head_begun: the head begins with a probe, so it is as nearly right as pretrained stages are.
+    """
+    head_lr, body_lr = (plan.lr * (PRETRAINED_LR if right else 1.0) for right in (head_begun, pretrained(plan)))
+    optimizer = _optimizer(plan, _groups(net, plan, (head_lr, body_lr)))
     return optimizer, LambdaLR(optimizer, schedule(plan, plan.epochs * steps_per_epoch))
 
 
@@ -46,10 +49,11 @@ def schedule(plan: Plan, total_steps: int) -> Callable[[int], float]:
     return share
 
 
-def _groups(net: nn.Module, plan: Plan, body_lr: float) -> list[dict[str, Any]]:
+def _groups(net: nn.Module, plan: Plan, lrs: tuple[float, float]) -> list[dict[str, Any]]:
+    """lrs: of the head, and of all before it."""
     head = {id(parameter) for parameter in networks.head_parameters(net)}
     groups: list[dict[str, Any]] = []
-    for is_head, lr in ((True, plan.lr), (False, body_lr)):
+    for is_head, lr in zip((True, False), lrs, strict=True):
         mine = [parameter for parameter in networks.trainable(net) if (id(parameter) in head) == is_head]
         groups.append({"params": [p for p in mine if p.ndim > 1], "lr": lr, "weight_decay": plan.weight_decay})
         groups.append({"params": [p for p in mine if p.ndim <= 1], "lr": lr, "weight_decay": 0.0})

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
 from torch.nn.functional import cross_entropy
 
 from vizsla.training.check import CheckedPhoto
-from vizsla.training.data import Photos
+from vizsla.training.data import Split
+from vizsla.training.learner import Learner
 
 BATCH = 128  # larger than in training: nothing is kept for a backward pass
 FORWARD = 32  # photos in the network at once: as fast as more of them, and a quarter of the memory
@@ -44,15 +44,18 @@ class Scores:
 
 
 def evaluate(
-    net: nn.Module, photos: Photos, batch_size: int, progress: Callable[[int, int], None] = lambda _done, _total: None
+    learner: Learner,
+    photos: Split,
+    batch_size: int,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Scores:
-    """Scores of `net`, in eval mode, on `photos`. `progress(done, total)` is called after every batch."""
-    net.eval()
+    """Scores of a learner, in eval mode, on `photos`. `progress(done, total)` is called after every batch."""
+    learner.eval_mode()
     seen: list[CheckedPhoto] = []
     labels, probabilities, loss_sum = [], [], 0.0
     with torch.inference_mode():
         for batch in photos.in_order(batch_size):
-            logits_BC = torch.cat([net(part_BCHW).float() for part_BCHW in torch.split(batch.x_BCHW, FORWARD)])
+            logits_BC = torch.cat([learner(replace(batch, x=part)) for part in torch.split(batch.x, FORWARD)])
             loss_sum += float(cross_entropy(logits_BC, batch.y_B, reduction="sum"))
             probabilities.append(logits_BC.softmax(dim=1))
             labels.append(batch.y_B)

@@ -20,14 +20,14 @@ from pathlib import Path
 
 from vizsla import jobdir
 from vizsla.backends import local
-from vizsla.errors import UserError, VizslaError
+from vizsla.errors import JobError, UserError, VizslaError
 from vizsla.files import read_json, write_json
 from vizsla.job import CLASSIFIER, Job, now
 from vizsla.jobdir import VANISHED, JobDir, Outcome
 from vizsla.logs import log_to_stderr
 from vizsla.machine import cpus
 from vizsla.plan import Plan, resolve
-from vizsla.tuning import parents, space, stopping, trials
+from vizsla.tuning import baseline, parents, space, stopping, trials
 from vizsla.tuning import search as searches
 from vizsla.tuning.search import Search, Tried, WarmTrial
 from vizsla.tuning.space import Categorical, Integer, Space
@@ -84,6 +84,14 @@ class Controller:
 
     def run(self) -> Outcome:
         """Runs the sweep to its end."""
+        try:
+            baseline.prepare(self._folder, self.sweep)
+        except JobError:  # the worker was ended, most likely with this sweep; if not, its trials find out why
+            log.exception("the features could not be computed beforehand")
+        with baseline.held(self._folder):
+            return self._search_on()
+
+    def _search_on(self) -> Outcome:
         while True:
             found = trials.read_all(self.sweep, self._workspace)
             running = [trial for trial in found if trial.running and trial.attempt]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from vizsla import jobdir, records
 from vizsla.job import CLASSIFIER, Job
 from vizsla.jobdir import Attempt, JobDir
-from vizsla.records import Record
+from vizsla.records import PROBE, Record
 from vizsla.tuning.search import State, Tried
 from vizsla.tuning.spec import CLASSIFIER_METRICS, Sweep
 from vizsla.workspace import Workspace
@@ -111,9 +111,14 @@ def scored(job: Job, objective: str, found: Sequence[Record]) -> tuple[tuple[flo
         return tuple(values), _finite(values[-1]) if values else None
     values = _values(found, CLASSIFIER_METRICS[objective])
     losses = _values(found, "valid_loss")[: len(values)]
-    finished = [epoch for epoch, loss in enumerate(losses) if math.isfinite(loss)]
-    kept = min(finished, key=losses.__getitem__, default=None)
-    return tuple(values), None if kept is None else _finite(values[kept])
+    # The probe comes before the first epoch, and is kept where no epoch has a lower loss.
+    before = [record.value for record in found if record.kind == "attempt" and record.name == PROBE][-1:]
+    figures = [value for value in before if isinstance(value, Mapping)]
+    all_values = [*(_number(each[CLASSIFIER_METRICS[objective]]) for each in figures), *values]
+    all_losses = [*(_number(each["valid_loss"]) for each in figures), *losses]
+    finished = [place for place, loss in enumerate(all_losses) if math.isfinite(loss)]
+    kept = min(finished, key=all_losses.__getitem__, default=None)
+    return tuple(values), None if kept is None else _finite(all_values[kept])
 
 
 def best(trials: Sequence[Trial], sweep: Sweep) -> Trial | None:
@@ -127,6 +132,10 @@ def _last_run(found: Sequence[Record], name: str) -> Sequence[Record]:
     """What a script wrote since it was last started: steps count from 0, and one that was killed began anew."""
     starts = [place for place, record in enumerate(found) if record.name == name and record.step == 0]
     return found[starts[-1] :] if starts else found
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def _finite(value: float) -> float | None:

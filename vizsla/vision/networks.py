@@ -81,7 +81,7 @@ def stages(net: nn.Module) -> list[str]:
     They are the children with parameters; of containers called blocks, stages, layers or features, each part. A
     normalisation belongs to the stage before it. timm registers children in the order a photo passes them.
     """
-    return list(_modules_by_stage(net))
+    return list(modules_by_stage(net))
 
 
 def freeze(net: nn.Module, train_from: str) -> Frozen:
@@ -96,7 +96,7 @@ def freeze(net: nn.Module, train_from: str) -> Frozen:
         return Frozen("all", tuple(names), ())
     first = names.index(_first_trained(net, names, train_from))
     net.requires_grad_(False)
-    modules = _modules_by_stage(net)
+    modules = modules_by_stage(net)
     for stage in names[first:]:
         for module in modules[stage]:
             net.get_submodule(module).requires_grad_(True)
@@ -123,7 +123,7 @@ def _set_modes(net: nn.Module, frozen: Frozen) -> None:
     net.eval()
     # Some timm networks apply the head's dropout themselves and ask their own flag, not a child's.
     net.training = True
-    modules = _modules_by_stage(net)
+    modules = modules_by_stage(net)
     for stage in frozen.trained:
         for module in modules[stage]:
             net.get_submodule(module).train()
@@ -205,7 +205,7 @@ def _first_trained(net: nn.Module, names: list[str], train_from: str) -> str:
 def _first_of_head(net: nn.Module, names: list[str]) -> str:
     """The stage the classifier is in; the first of them where a network has two heads, as distilled ones do."""
     head = weight_files.head_names(net)
-    modules = _modules_by_stage(net)
+    modules = modules_by_stage(net)
     for stage in names:
         if any(name.startswith(f"{module}.") for module in modules[stage] for name in head):
             return stage
@@ -218,7 +218,7 @@ def _last_of_body(body: list[str]) -> str | None:
     return blocks[-1] if blocks else None
 
 
-def _modules_by_stage(net: nn.Module) -> dict[str, list[str]]:
+def modules_by_stage(net: nn.Module) -> dict[str, list[str]]:
     """The modules of each stage, the one that names it among them, in the order of `stages`.
 
     A part without parameters goes with the stage after it (a dropout is trained with the head it stands before).

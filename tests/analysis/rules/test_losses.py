@@ -124,6 +124,23 @@ def test_by_epoch(train: list[float], status: str) -> None:
     assert all(finding.epoch for finding in found.findings)
 
 
+@pytest.mark.parametrize(
+    ("train", "classes", "status"),
+    [
+        ([0.19, 0.30, 0.31], 2, "NoIssuesFound"),  # fine-tuned from a probe: it began where others end
+        ([0.003, 0.010, 0.009], 120, "NoIssuesFound"),
+        ([0.50, 0.60, 0.61], 2, "IssuesFound"),  # above half of ln 2
+        ([2.0, 2.1, 2.2], 120, "NoIssuesFound"),
+        ([2.6, 2.7, 2.8], 120, "IssuesFound"),  # above half of ln 120
+    ],
+)
+def test_what_is_far_better_than_guessing_need_not_fall(train: list[float], classes: int, status: str) -> None:
+    known = Context(classes=[f"class {index}" for index in range(classes)])
+    losses = epochs(train, [0.5] * len(train), first=train[0])
+    assert judge(f"{BY_EPOCH},share_of_chance=0.5", losses, known).status == status
+    assert judge(BY_EPOCH, losses, known).status == "IssuesFound", "without it: it did not fall"
+
+
 def test_an_epoch_is_what_lies_between_two_validations() -> None:
     stuck = in_turns([1.1, 0.9], [1.0], 3)
     found = judge("loss_not_decreasing:by_epoch=true,mode=train,num_steps=1", stuck)

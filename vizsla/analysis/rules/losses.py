@@ -46,6 +46,10 @@ class LossNotDecreasingParameters(Section):
     """vizsla's own: a loss this many percent below the first one is content, however slowly it falls, and one above the
     first is not, however fast; 0 asks nothing."""
 
+    share_of_chance: float = Field(0.0, ge=0, le=1)
+    """vizsla's own: a classifier's loss below this share of what guessing costs, the logarithm of the number of
+    classes, is content; 0 asks nothing."""
+
     @model_validator(mode="after")
     def _names_something(self) -> LossNotDecreasingParameters:
         if not self.use_losses_collection and not self.collection_names and not self.tensor_regex:
@@ -173,6 +177,8 @@ class LossNotDecreasing(Rule[LossNotDecreasingParameters]):
 
     def _is_content(self, first: float, now: float, fall: float) -> bool:
         falls = fall > self.parameters.diff_percent
+        if now < self.parameters.share_of_chance * math.log(max(1, len(self.context.classes or ()))):
+            return True
         if not self.parameters.enough_percent:
             return falls
         low = now <= first * (1 - self.parameters.enough_percent / 100)

@@ -126,6 +126,8 @@ def _epochs(facts: JobFacts) -> str:
     said = f"{done} of {count(planned, 'epoch')} finished." if planned else f"{count(done, 'epoch')} finished."
     if kept is None:
         return said
+    if kept == 0:
+        return f"{said} The probe (epoch 0, the head alone) is kept: no epoch has a lower valid loss."
     if facts.manifest:
         return f"{said} The weights of epoch {kept} are kept: its valid loss is the lowest."
     return f"{said} Epoch {kept} has the lowest valid loss{'' if facts.finished else ' so far'}."

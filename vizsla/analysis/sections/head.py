@@ -58,7 +58,8 @@ def _result_tiles(facts: JobFacts) -> list[Tile]:
     if kept is not None:
         accuracy = dict(facts.series.epochs["valid_accuracy"]).get(kept)
         valid_loss = dict(facts.series.epochs["valid_loss"]).get(kept)
-        tiles.append(Tile("Valid accuracy", percent(accuracy), f"epoch {kept}, loss {loss(valid_loss)}"))
+        place = f"epoch {kept}" if kept else "the probe"
+        tiles.append(Tile("Valid accuracy", percent(accuracy), f"{place}, loss {loss(valid_loss)}"))
     return tiles
 
 
