@@ -5,18 +5,13 @@ On as many cores in all: two at a time share them. Each sweep is a fresh process
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
-
-from bench.dogs import FOLDER
+from bench import grid
+from bench.home import cold
+from bench.photos import DOGS
 from bench.report import Section, spread
 
 ROUNDS = 3
+TRIALS = {"epochs": "2", "train_from": "head", "data.fraction": "0.3"}
 
 
 def measure() -> Section:
@@ -37,16 +32,6 @@ def measure() -> Section:
 
 def _sweep(parallel: int) -> float:
     """Seconds of a sweep of two trials."""
-    settings = ("epochs=2", "train_from=head", "data.fraction=0.3")
-    asked = ["--strategy", "grid", "--range", "lr=0.003,0.01", "--parallel", str(parallel), "--json"]
-    asked += [part for pair in settings for part in ("--set", pair)]
-    with tempfile.TemporaryDirectory() as place:
-        environment = {**os.environ, "VIZSLA_CACHE": str(Path(place) / "cache")}
-        command = [sys.executable, "-m", "vizsla", "tune", str(FOLDER), *asked, "--workspace", f"{place}/runs"]
-        began = time.perf_counter()
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-        taken = time.perf_counter() - began
-    trials = json.loads(done.stdout)["trials"]
-    if [trial["status"] for trial in trials] != ["Completed"] * 2:
-        raise RuntimeError(f"not both trials have completed: {trials}")
-    return taken
+    asked = ("--strategy", "grid", "--range", "lr=0.003,0.01", "--parallel", str(parallel))
+    with cold() as home:
+        return grid.checked(home.run("tune", DOGS, *asked, settings=TRIALS)).seconds

@@ -6,18 +6,17 @@ says of it. Then a job that is badly set is profiled, and run again as advised.
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from bench.dogs import FOLDER
+from bench.home import cold, shown
+from bench.photos import DOGS
 from bench.report import Section, spread
 from vizsla import records
 
@@ -42,8 +41,8 @@ def cost() -> Section:
 
 def advice() -> Section:
     """The badly set job and the one with the printed settings, in turn."""
-    with tempfile.TemporaryDirectory() as place:
-        found = _vizsla("profile", FOLDER, BADLY_SET, "--workspace", place)
+    with cold() as home:
+        found = home.run("profile", DOGS, settings=BADLY_SET).document
     better = {**BADLY_SET, **found["settings"]}
     taken: dict[str, list[float]] = {"as it was": [], "as advised": []}
     for _ in range(ROUNDS):
@@ -53,8 +52,8 @@ def advice() -> Section:
     rows = [(name, spread(seconds)) for name, seconds in taken.items()]
     rows.append(("as advised / as it was", f"{ratio:.2f} times"))
     text = (
-        f"`vizsla profile` of the dog photos with `{_typed(BADLY_SET)}` on 2 cores says: “{found['message']}” and "
-        f"advises `{_typed(found['settings'])}`. Then `vizsla train` for one epoch both ways, {ROUNDS} rounds in turn: "
+        f"`vizsla profile` of the dog photos with `{shown(BADLY_SET)}` on 2 cores says: “{found['message']}” and "
+        f"advises `{shown(found['settings'])}`. Then `vizsla train` for one epoch both ways, {ROUNDS} rounds in turn: "
         "the whole job. The aim is at most 0.8 times."
     )
     return Section("The profiler's advice", text, ("settings", "median (min to max)"), rows)
@@ -84,25 +83,12 @@ def _cpu_s(pid: int) -> float:
 
 def _window_s() -> float:
     """What the profile of the first steps took besides the steps, as a short training of the dog photos recorded it."""
-    with tempfile.TemporaryDirectory() as place:
-        made = _vizsla("train", FOLDER, {"epochs": "1", "data.fraction": "0.5"}, "--workspace", place)
+    with cold() as home:
+        made = home.run("train", DOGS, settings={"epochs": "1", "data.fraction": "0.5"}).document
         found = records.read(Path(made["folder"]) / "checkpoints" / "vizsla" / "records", ["profile"])
     return next(float(each.value["overhead_s"]) for each in found if each.name == "profile")  # type: ignore[index,arg-type]
 
 
 def _train_s(settings: dict[str, str]) -> float:
-    with tempfile.TemporaryDirectory() as place:
-        began = time.perf_counter()
-        _vizsla("train", FOLDER, {**settings, "epochs": "1", "profile.enabled": "false"}, "--workspace", place)
-        return time.perf_counter() - began
-
-
-def _vizsla(verb: str, folder: Path, settings: dict[str, str], *others: str) -> dict[str, Any]:
-    given = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    command = [sys.executable, "-m", "vizsla", verb, str(folder), *given, *others, "--json"]
-    document: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return document
-
-
-def _typed(settings: dict[str, str]) -> str:
-    return " ".join(f"--set {key}={value}" for key, value in settings.items())
+    with cold() as home:
+        return home.run("train", DOGS, settings={**settings, "epochs": "1", "profile.enabled": "false"}).seconds

@@ -35,6 +35,21 @@ def spread(values: Sequence[float], unit: str = "s") -> str:
     return f"{statistics.median(values):.2f} {unit} ({min(values):.2f} to {max(values):.2f})"
 
 
+def seconds(value: float) -> str:
+    """A wall time, to the second."""
+    return f"{value:.0f} s"
+
+
+def percent(share: float) -> str:
+    """A share of 1, such as an accuracy."""
+    return f"{100 * share:.1f} %"
+
+
+def times(ratio: float) -> str:
+    """How many times as fast."""
+    return f"{ratio:.1f} ×"  # noqa: RUF001
+
+
 def write(sections: Sequence[Section], place: Path) -> None:
     """results.md: the machine, then the tables."""
     top = (

@@ -5,15 +5,11 @@ The photos are drawn from ImageNet, on which the weights were trained: the times
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
-import time
 from typing import Any
 
-from bench.dogs import FOLDER
-from bench.report import Section
+from bench.home import cold
+from bench.photos import DOGS
+from bench.report import Section, percent, seconds
 
 SEARCH = (
     "--jobs 4 --parallel 2 --early-stopping auto --range lr=0.001..0.01 --range batch_size=64,128 --range epochs=2..3 "
@@ -22,19 +18,17 @@ SEARCH = (
 
 
 def measure() -> Section:
-    """The search once, and the training with what it found."""
-    with tempfile.TemporaryDirectory() as place:
-        began = time.perf_counter()
-        found = _vizsla("tune", str(FOLDER), *SEARCH.split(), "--name", "search", "--workspace", place)
-        searched_s = time.perf_counter() - began
-        made = _vizsla("train", str(FOLDER), "--from", "search", "--workspace", place)
-        trained_s = time.perf_counter() - began - searched_s
+    """The search once from an empty cache, and the training with what it found."""
+    with cold() as home:
+        search = home.run("tune", DOGS, *SEARCH.split(), "--name", "search")
+        final = home.run("train", DOGS, "--from", "search")
+    found = search.document
     given = ", ".join(f"{key}={value}" for key, value in found["best"]["hyperparameters"].items())
     rows = [
-        (f"search: {_ends(found['trials'])}", f"{searched_s:.0f} s"),
+        (f"search: {_ends(found['trials'])}", seconds(search.seconds)),
         (f"best on valid: {given}", f"loss {found['best']['objective']:.3f}"),
-        ("`vizsla train DIR --from search`, all training photos", f"{trained_s:.0f} s"),
-        ("its accuracy on the held-out photos", f"{100 * made['metrics']['test_accuracy']:.1f} %"),
+        ("`vizsla train DIR --from search`, all training photos", seconds(final.seconds)),
+        ("its accuracy on the held-out photos", percent(final.document["metrics"]["test_accuracy"])),
     ]
     return Section("Reference search", f"`vizsla tune DIR {SEARCH}` on the dog photos.", ("what", "figure"), rows)
 
@@ -42,9 +36,3 @@ def measure() -> Section:
 def _ends(trials: list[dict[str, Any]]) -> str:
     ends = [trial["status"] for trial in trials]
     return ", ".join(f"{ends.count(end)} {end}" for end in sorted(set(ends)))
-
-
-def _vizsla(*arguments: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "vizsla", *arguments, "--json"]
-    document: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return document

@@ -14,6 +14,7 @@ from typing import Any
 
 import timm
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
@@ -37,7 +38,7 @@ def build(model: str, num_classes: int, weights: Path | None) -> nn.Module:
     else:
         net = timm.create_model(model, pretrained=False)
         if weights:
-            net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+            net.load_state_dict(load_file(weights))
     net.reset_classifier(num_classes)  # type: ignore[operator]
     for name, parameter in net.named_parameters():
         parameter.requires_grad = name.startswith(TRAINED[model])
@@ -90,6 +91,12 @@ def _epoch(
     }
 
 
+def _ask(net: nn.Module, test: DataLoader[Any]) -> dict[str, float]:
+    began = time.perf_counter()
+    loss, accuracy = evaluate(net, test)
+    return {"test_loss": loss, "test_accuracy": accuracy, "test_seconds": time.perf_counter() - began}
+
+
 def _trained_per_s(images: int, epochs: list[dict[str, float]]) -> float:
     """Photos trained on a second, decoding included, validation not."""
     return images * len(epochs) / sum(epoch["train_seconds"] for epoch in epochs)
@@ -107,15 +114,17 @@ def main() -> None:
     net = build(asked.model, len(train.dataset.classes), asked.weights)  # type: ignore[attr-defined]
     optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=asked.lr)
     epochs = []
-    for _ in range(asked.epochs):
+    for number in range(1, asked.epochs + 1):
         epochs.append(_epoch(net, train, valid, optimizer))
+        if asked.test_every_epoch or number == asked.epochs:
+            epochs[-1] |= _ask(net, test)
         if not asked.json:
             print(epochs[-1])
-    test_loss, test_accuracy = evaluate(net, test)
     document = {
         "epochs": epochs,
-        "test_loss": test_loss,
-        "test_accuracy": test_accuracy,
+        "test_loss": epochs[-1]["test_loss"],
+        "test_accuracy": epochs[-1]["test_accuracy"],
+        "test_seconds": sum(epoch.get("test_seconds", 0.0) for epoch in epochs),
         "seconds": time.perf_counter() - began,
         "images": len(train.dataset),  # type: ignore[arg-type]
         "images_per_s": _trained_per_s(len(train.dataset), epochs),  # type: ignore[arg-type]
@@ -128,11 +137,12 @@ def _arguments() -> argparse.Namespace:
     for name in ("train", "valid", "test"):
         parser.add_argument(f"--{name}", type=Path, required=True, help="one folder of photos a class")
     parser.add_argument("--model", choices=TRAINED, default="efficientnet_lite0")
-    parser.add_argument("--weights", type=Path, help="a checkpoint for resnet18; random without")
+    parser.add_argument("--weights", type=Path, help="a .safetensors file for resnet18; random without")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--lr", type=float, default=0.00358)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--test-every-epoch", action="store_true", help="ask the test photos after every epoch")
     parser.add_argument("--json", action="store_true", help="print one JSON document only")
     return parser.parse_args()
 
