@@ -22,7 +22,7 @@ from vizsla.api import demo, training, tuning  # noqa: E402
 from vizsla.cli.tune import follow  # noqa: E402
 from vizsla.workspace import Workspace  # noqa: E402
 
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = (5, 6, 7, 8, 9)  # what the demo does was chosen on the splits of 0 to 4
 
 
 def measure() -> Section:
