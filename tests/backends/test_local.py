@@ -370,6 +370,6 @@ def test_a_worker_that_ends_without_an_answer_is_named() -> None:
 def test_a_job_is_handed_its_share_of_the_cores(new: New, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIZSLA_CPUS", "3")
     folder = new({**NEVER_ENDS, "run.threads": ""})
-    local.start(folder)
-    wait_for(folder, "this will take")
-    assert json.loads((folder.private / "execution.json").read_text())["threads"] == 3
+    attempt = local.start(folder)
+    wait_for(folder, "checking")
+    assert psutil.Process(attempt.process.pid).environ()["VIZSLA_CPUS"] == "3"

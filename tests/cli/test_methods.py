@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import Ended, run_vizsla
 from tests.photos import write_folder
+from vizsla import records
 
 SMALL = (
     *("model=test_resnet", "weights=none", "image.size=48", "batch_size=16", "epochs=2", "run.threads=1"),
@@ -80,7 +81,7 @@ def test_the_second_training_computes_no_features_and_is_the_same(place: Path) -
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["train_from=all"], "every epoch runs the whole network: nothing in front of what is trained is frozen"),
+        (["train_from=all"], "every epoch runs the whole network: nothing"),
         (["views=0"], "the frozen part is computed each epoch: views=0 draws new views"),
         (["cache.max_gb=0"], "do not fit (cache.max_gb)"),
     ],
@@ -100,3 +101,26 @@ def test_where_the_cache_cannot_be_written_the_training_goes_on(place: Path) -> 
     )
     assert ended.code == 0, ended.err
     assert ended.document["status"] == "Completed"
+
+
+def test_the_debugger_sees_the_whole_network_at_its_first_and_last_step_and_what_is_trained_at_all(place: Path) -> None:
+    train(place, "looked-at", "method=finetune", "probe.stages=none", "debug.save_every=1", "seed=9")
+    found = records.read(place / "vizsla-runs/training/looked-at/checkpoints/vizsla/records", ["debugger"])
+    steps: dict[str, set[int]] = {}
+    for record in found:
+        if record.kind == "tensor" and record.mode == "train" and record.step is not None:
+            steps.setdefault(record.name, set()).add(record.step)
+    everyone = steps["ResNet_fc.weight"]
+    ends = {min(everyone), max(everyone)}
+    assert len(everyone) > 2
+    assert steps["layer1.0.act1_output_0"] == ends, "frozen"
+    assert steps["ResNet_input_0"] == ends, "photos; at other steps there are none to be judged"
+    assert steps["layer4.0.act1_output_0"] == everyone, "trained"
+    series = {"with": log_of(place, "looked-at")}
+    train(place, "not-looked-at", "method=finetune", "probe.stages=none", "debug.collections=none", "seed=9")
+    series["without"] = log_of(place, "not-looked-at")
+    losses = {
+        name: [line.partition("epoch ")[2] for line in log.splitlines() if " train loss: " in line]
+        for name, log in series.items()
+    }
+    assert losses["with"] == losses["without"], "nobody who looks changes anything"

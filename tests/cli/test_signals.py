@@ -224,7 +224,7 @@ def killed_and_resumed_equals_uninterrupted(place: Path, *arguments: str | Path)
 
 def resumed_from(job: JobDir) -> int:
     """The number of epochs that the second attempt did not have to do again."""
-    starts = [r.value for r in records.read(job.records) if r.kind == "attempt"]
+    starts = [r.value for r in records.read(job.records) if (r.kind, r.name) == ("attempt", "start")]
     assert len(starts) == 2
     epochs = json.loads(json.dumps(starts[1]))["from_epoch"]
     assert epochs >= 1

@@ -70,6 +70,7 @@ class Inspector:
         self._weights = Weights()
         self._watched = activations.watched(self.model, settings.include)
         self._still: set[nn.Module] = set()
+        self._cut = False
         self._due = {"train": False, "eval": False}
         self._step = 0
         self._visits: dict[str, Visit] = {}
@@ -132,7 +133,9 @@ class Inspector:
             return
         mode = "train" if self.model.training else "eval"
         if self._due[mode] and mode not in self._visits:
-            given = (args, kwargs) if model is self._outer else None  # a tail that shares its hooks is given features
+            # A tail that shares its network's hooks is given features. Then the whole network is run for us alone.
+            given = (args, kwargs) if model is self._outer else None
+            self._cut = self._cut or given is None
             self.guard(lambda: self._begin(mode, given))
 
     def _begin(self, mode: str, given: Any) -> None:
@@ -143,7 +146,7 @@ class Inspector:
         if given is not None:
             visit.inputs(given)
         for path, module in self._watched.items():
-            if module not in self._still:
+            if self._cut or module not in self._still:
                 self._during_forward += self._hooks(visit, path, module)
         self._during_forward.append(self.model.register_forward_hook(self._forward_ends, always_call=True))
         self._switch_compiler()
