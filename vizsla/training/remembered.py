@@ -136,7 +136,10 @@ class Remembered:
         except (OSError, sqlite3.Error):
             self._close()
             return
-        schema, health = self._execute("PRAGMA user_version"), self._execute("PRAGMA quick_check(1)")
+        schema, health = (
+            self._execute("PRAGMA user_version"),
+            self._execute("PRAGMA integrity_check(1)"),
+        )  # quick_check overlooks rows out of order
         if health and health != [("ok",)]:
             self._damaged = True
         elif schema == [(0,)]:
